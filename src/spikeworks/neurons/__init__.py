@@ -1,0 +1,33 @@
+"""What a spike is: neurons written once as a step, surrogate gradients, and the only loop over time."""
+
+from . import surrogate as surrogate
+from .neuron import Neuron as Neuron
+from .neuron import NeuronType as NeuronType
+from .neuron import Parameter as Parameter
+from .neuron import State as State
+from .neuron import neuron as neuron
+from .scan import scan as scan
+from .scan import start as start
+from .step import ALIF as ALIF
+from .step import ALL as ALL
+from .step import CUBALIF as CUBALIF
+from .step import EIF as EIF
+from .step import GLIF as GLIF
+from .step import IF as IF
+from .step import KLIF as KLIF
+from .step import LIF as LIF
+from .step import PLIF as PLIF
+from .step import QIF as QIF
+from .step import AdEx as AdEx
+from .step import ComplementaryLIF as ComplementaryLIF
+from .step import GatedLIF as GatedLIF
+from .step import IntegerLIF as IntegerLIF
+from .step import Integrator as Integrator
+from .step import Izhikevich as Izhikevich
+from .step import LeakyIntegrator as LeakyIntegrator
+from .step import LearnedTauLIF as LearnedTauLIF
+from .step import ResonateAndFire as ResonateAndFire
+from .step import TernaryIF as TernaryIF
+from .step import TernaryLIF as TernaryLIF
+from .surrogate import Surrogate as Surrogate
+from .surrogate import spike as spike

@@ -1,0 +1,33 @@
+"""The reference backend: the step, applied T times by plain torch and autograd. Every other backend equals it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .neuron import Neuron, Parameter, State
+
+
+def run(
+    neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Parameter]
+) -> tuple[Tensor, State]:  # the signature every backend shares
+    """Apply the step to ``x_T[0], x_T[1], ...``.
+
+    :param x_T: ``[T, B, ...]``; float16 and bfloat16 are computed in float32 and returned in their own type.
+    :param state: one tensor ``[B, ...]`` (or broadcastable) per state variable, float32 (float64 if ``x_T`` is).
+    :returns: outputs ``[T, B, ...]`` in the dtype of ``x_T``, and the state after the last step.
+    """
+    compute = compute_dtype(x_T)
+    outputs = []
+    # unbind, not x_T[t]: the backward of indexing writes a full [T, B, ...] tensor at each step, O(T²) in all
+    for x in x_T.unbind(0):
+        out, state = neuron.step(x.to(compute), *state, **parameters)
+        outputs.append(out.to(x_T.dtype))
+    return torch.stack(outputs), state
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """The dtype of the membrane: float64 for float64 input, float32 for every other."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32

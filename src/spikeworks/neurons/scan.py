@@ -1,0 +1,70 @@
+"""The only loop over time: ``scan(neuron, x_T, state)`` on any backend, with one meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from . import eager
+from .neuron import Neuron, Parameter, State, state_type
+
+
+def scan(
+    neuron: Neuron,
+    x_T: Tensor,
+    state: State | None = None,
+    backend: str = "auto",
+    **parameters: Parameter,
+) -> tuple[Tensor, State]:
+    """Run a neuron over time.
+
+    :param neuron: what to run, e.g. ``sw.LIF(tau=2.0)``.
+    :param x_T: input current ``[T, B, ...]``, any floating dtype; the membrane is float32 (float64 for float64 input).
+    :param state: the state to carry on from, as a previous call returned it; ``None`` is a fresh start.
+    :param backend: ``"auto"`` or a name in :data:`BACKENDS`; the result does not depend on it.
+    :param parameters: override the neuron's own, e.g. ``tau=self.tau``.
+    :returns: the output ``[T, B, ...]`` in the dtype of ``x_T``, and the state after step T, a named tuple.
+    :raises ValueError: for an input that is not ``[T, B, ...]`` with T ≥ 1 and floating point, a state of another
+        shape, device or number of variables, or an unknown parameter or backend.
+    """
+    _check_input(neuron, x_T, parameters)
+    state = start(neuron, x_T, parameters) if state is None else _check_state(neuron, x_T, state)
+    return eager.run(neuron, x_T, state, parameters)
+
+
+def start(neuron: Neuron, x_T: Tensor, parameters: Mapping[str, Parameter] | None = None) -> State:
+    """The state before the first step for an input like ``x_T``: one tensor ``[B, ...]`` per state variable."""
+    kind = {"dtype": eager.compute_dtype(x_T), "device": x_T.device}
+    values = (torch.as_tensor(v, **kind).expand(x_T.shape[1:]) for v in neuron.start(parameters))
+    return state_type(neuron.state_names)(*values)
+
+
+def _check_input(neuron: Neuron, x_T: Tensor, parameters: Mapping[str, Parameter]) -> None:
+    if not isinstance(x_T, Tensor) or not x_T.is_floating_point():
+        got = x_T.dtype if isinstance(x_T, Tensor) else type(x_T).__name__
+        raise ValueError(f"scan got {got} as input, expected a floating-point tensor [T, B, ...]; convert it first.")
+    if x_T.dim() < 2 or x_T.shape[0] == 0:
+        raise ValueError(
+            f"scan got an input of shape {tuple(x_T.shape)}, expected [T, B, ...] with T >= 1; time comes first "
+            "(x.unsqueeze(0) makes one step)."
+        )
+    if unknown := parameters.keys() - neuron.parameters.keys():
+        raise ValueError(
+            f"scan got parameters {sorted(unknown)}, expected names among {sorted(neuron.parameters)} of {neuron!r}."
+        )
+
+
+def _check_state(neuron: Neuron, x_T: Tensor, state: State) -> State:
+    names = neuron.state_names
+    if not isinstance(state, tuple) or len(state) != len(names):
+        got = f"{len(state)} tensors" if isinstance(state, tuple) else type(state).__name__
+        raise ValueError(f"scan got a state of {got}, expected a tuple {names}; pass the state a scan returned.")
+    for name, value in zip(names, state, strict=True):
+        if value.shape != x_T.shape[1:] or value.device != x_T.device:
+            raise ValueError(
+                f"scan got state {name} of shape {tuple(value.shape)} on {value.device}, expected "
+                f"{tuple(x_T.shape[1:])} on {x_T.device} as in the input; start fresh (state=None) when the batch changes."
+            )
+    return state_type(names)(*(v.to(eager.compute_dtype(x_T)) for v in state))
