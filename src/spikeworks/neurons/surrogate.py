@@ -69,9 +69,19 @@ class SurrogateType:
                 "check the spelling."
             )
         for name, value in parameters.items():
-            if not math.isfinite(value):
-                raise ValueError(f"{self.__name__} got {name}={value}, expected a finite number; pass one.")
-        return Surrogate(self, tuple((self.defaults | parameters).items()))
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"{self.__name__} got {name}={value!r}, expected a finite number; pass one.")
+        made = Surrogate(self, tuple((self.defaults | parameters).items()))
+        try:
+            at_threshold = float(made.slope(torch.zeros(())))
+        except ZeroDivisionError:
+            at_threshold = math.nan
+        if not 0 <= at_threshold < math.inf:
+            raise ValueError(
+                f"{self.__name__} got {', '.join(f'{k}={v:g}' for k, v in made.parameters)}, expected parameters that "
+                f"give a finite slope >= 0 at threshold; it is {at_threshold:g} there."
+            )
+        return made
 
     def __reduce__(self) -> str:
         return self.__qualname__  # pickled by reference, like a function
@@ -171,7 +181,7 @@ def nonzero_sign_log_abs(x: Tensor, alpha: float = 1.0) -> Tensor:
 @slope
 def piecewise_leaky_relu(x: Tensor, w: float = 1.0, c: float = 0.01) -> Tensor:
     """1/(2w) for |x|<w, else c; even, integral 1 over the window, g(0)=1/(2w)."""
-    return torch.where(x.abs() < w, 1 / (2 * w), c)
+    return torch.where(x.abs() < w, torch.full_like(x, 1 / (2 * w)), c)
 
 
 @slope
@@ -196,7 +206,7 @@ def q_pseudo_spike(x: Tensor, alpha: float = 2.0) -> Tensor:
 @slope
 def leaky_k_relu(x: Tensor, leak: float = 0.0, k: float = 1.0) -> Tensor:
     """k for x≥0, leak below; a step of height k−leak, g(0)=k."""
-    return torch.where(x >= 0, k, leak) + 0 * x
+    return torch.where(x >= 0, torch.full_like(x, k), leak)
 
 
 @slope
@@ -208,13 +218,13 @@ def fake_numerical_gradient(x: Tensor, alpha: float = 0.3) -> Tensor:
 @slope
 def log_tailed_relu(x: Tensor, alpha: float = 0.0) -> Tensor:
     """α for x≤0, 1 for 0<x≤1, 1/x above; not even, g(0)=α. Cai et al. 2017."""
-    return torch.where(x > 1, 1 / x.abs().clamp(min=1e-30), torch.where(x > 0, 1.0, alpha))
+    return torch.where(x > 1, 1 / x.abs().clamp(min=1e-30), torch.where(x > 0, torch.ones_like(x), alpha))
 
 
 @slope
 def rect(x: Tensor, alpha: float = 1.0) -> Tensor:
     """α for |x|<1/(2α), else 0; even, integral 1, g(0)=α."""
-    return torch.where(x.abs() < 1 / (2 * alpha), alpha, 0.0) + 0 * x
+    return torch.where(x.abs() < 1 / (2 * alpha), torch.full_like(x, alpha), 0.0)
 
 
 @slope
@@ -243,7 +253,7 @@ def _count(x: Tensor, levels: float = 4.0) -> Tensor:
 @slope(forward=_count)
 def multi_level_spike_count(x: Tensor, levels: float = 4.0) -> Tensor:
     """1 for 0≤x≤D, else 0; the forward pass emits round(clip(x,0,D)) spikes; integral D. Luo et al., ECCV 2024."""
-    return torch.where((x >= 0) & (x <= levels), 1.0, 0.0) + 0 * x
+    return torch.where((x >= 0) & (x <= levels), torch.ones_like(x), 0.0)
 
 
 @slope
