@@ -16,9 +16,9 @@ from __future__ import annotations
 import inspect
 import math
 from collections import namedtuple
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,10 +31,10 @@ State = tuple[Tensor, ...]
 """The state of a neuron: a named tuple of float32 tensors, each of the shape of one time step ``[B, ...]``."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def state_type(fields: tuple[str, ...]) -> type:
     """The named tuple class for a state with these field names; one class per tuple of names, picklable."""
-    kind = namedtuple("State", fields)  # type: ignore[misc]  # noqa: PYI024  field names are data here
+    kind = namedtuple("State", fields)  # type: ignore[misc]  # field names are data here
     kind.__reduce__ = lambda self: (_restore, (fields, tuple(self)))  # type: ignore[assignment, method-assign]
     return kind
 
@@ -52,6 +52,8 @@ class NeuronType:
     defaults: Mapping[str, Any]
     initial: Mapping[str, Any] = field(default_factory=dict)
     positive: tuple[str, ...] = ()
+    __name__: str = field(init=False, repr=False)
+    __qualname__: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
@@ -64,10 +66,20 @@ class NeuronType:
                 "check the spelling."
             )
         bound = {**self.defaults, **values}
+        for name, default in self.defaults.items():
+            self._check_kind(name, default, bound[name])
         parameters = {k: v for k, v in bound.items() if _is_number(v)}
         self.validate(parameters)
         options = {k: v for k, v in bound.items() if k not in parameters}
         return Neuron(self, parameters, options, dict(self.initial))
+
+    def _check_kind(self, name: str, default: Any, value: Any) -> None:
+        if _is_number(default) and not _is_number(value):
+            raise ValueError(f"{self.__name__}.{name} got {value!r}, expected a number or a tensor; pass one.")
+        if isinstance(default, bool | str) and type(value) is not type(default):
+            raise ValueError(
+                f"{self.__name__}.{name} got {value!r}, expected a {type(default).__name__} like {default!r}; pass one."
+            )
 
     def validate(self, parameters: Mapping[str, Parameter]) -> None:
         """Raise ``ValueError`` if a parameter is NaN or infinite, or not positive where it must be."""
@@ -112,23 +124,25 @@ class Neuron:
 
     def step(self, x: Tensor, *state: Tensor, **parameters: Parameter) -> tuple[Tensor, State]:
         """One time step. ``x`` and each state: ``[B, ...]``. Returns the output and the new state."""
-        out, new = self.kind.step(x, *state, **{**self.parameters, **parameters}, **self.options)
-        new = new if isinstance(new, tuple) else (new,)
+        result = self.kind.step(x, *state, **{**self.parameters, **parameters}, **self.options)
+        pair = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+        out, new = pair[0], pair[1] if isinstance(pair[1], tuple) else (pair[1],)
+        if len(new) != len(self.state_names) or not all(isinstance(value, Tensor) for value in (out, *new)):
+            raise ValueError(
+                f"{self.kind.__name__} got {_kinds(result)} from its step, expected (output, state) with one tensor "
+                f"for each of {list(self.state_names)}; return these."
+            )
         return out, state_type(self.state_names)(*new)
 
     def start(self, parameters: Mapping[str, Parameter] | None = None) -> tuple[Parameter, ...]:
         """The initial value of each state variable: a number or a tensor that broadcasts against ``[B, ...]``."""
         bound = {**self.parameters, **(parameters or {})}
-        rules = (self.initial.get(name, 0.0) for name in self.state_names)
+        rules: Iterable[Any] = (self.initial.get(name, 0.0) for name in self.state_names)
         return tuple(bound[r] if isinstance(r, str) else r(bound) if callable(r) else r for r in rules)
 
     def starting(self, **initial: Any) -> Neuron:
         """The same neuron with other initial values, e.g. ``IF().starting(v=0.5)``."""
-        if unknown := initial.keys() - set(self.state_names):
-            raise ValueError(
-                f"{self.kind.__name__} got initial values for {sorted(unknown)}, expected names among "
-                f"{list(self.state_names)}; check the spelling."
-            )
+        _check_initial(self.kind.__name__, initial, self.state_names, self.parameters)
         return replace(self, initial={**self.initial, **initial})
 
     def replace(self, **values: Any) -> Neuron:
@@ -150,19 +164,45 @@ def neuron(
     :param initial: state name → initial value (number, parameter name, or function of the parameters); default 0.
     :param positive: names of parameters that must be > 0.
     :returns: a :class:`NeuronType`. Define it at module level if modules that use it shall be pickled.
-    :raises ValueError: if a keyword has no default or there is no input argument.
+    :raises ValueError: if a keyword has no default, there is no input argument, or ``initial`` or ``positive`` name
+        what the step does not have.
     """
     if step is None:
         return lambda function: neuron(function, initial=initial, positive=positive)
     arguments = list(inspect.signature(step).parameters.values())
-    positional = [a.name for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD and a.default is a.empty]
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    positional = [a.name for a in arguments if a.kind in plain and a.default is a.empty]
     keywords = {a.name: a.default for a in arguments if a.name not in positional}
     if not positional or any(default is inspect.Parameter.empty for default in keywords.values()):
         raise ValueError(
             f"neuron got a step with signature {inspect.signature(step)}, expected step(x, *state, *, name=default): "
             "name the input and each state variable, and give every keyword a default."
         )
+    _check_initial(step.__name__, initial or {}, positional[1:], keywords)
+    if unknown := set(positive) - keywords.keys():
+        raise ValueError(
+            f"{step.__name__} got positive={sorted(unknown)}, expected names among {sorted(keywords)}; check the "
+            "spelling."
+        )
     return NeuronType(step, tuple(positional[1:]), keywords, dict(initial or {}), positive)
+
+
+def _check_initial(kind: str, initial: Mapping[str, Any], states: Iterable[str], parameters: Iterable[str]) -> None:
+    if unknown := initial.keys() - set(states):
+        raise ValueError(
+            f"{kind} got initial values for {sorted(unknown)}, expected names among {list(states)}; check the spelling."
+        )
+    if unknown := {rule for rule in initial.values() if isinstance(rule, str)} - set(parameters):
+        raise ValueError(
+            f"{kind} got initial values from {sorted(unknown)}, expected parameters among {sorted(parameters)}; "
+            "check the spelling."
+        )
+
+
+def _kinds(result: Any) -> str:
+    if isinstance(result, tuple):
+        return f"({', '.join(map(_kinds, result))})"
+    return "a tensor" if isinstance(result, Tensor) else type(result).__name__
 
 
 def _is_number(value: Any) -> bool:

@@ -106,7 +106,7 @@ def PLIF(tau: float | Tensor = 2.0, **values: Any) -> Neuron:  # noqa: N802
     return LearnedTauLIF(w=torch.nn.Parameter(-(tau - 1).log()), **values)
 
 
-@neuron(positive=("threshold",))
+@neuron(initial={"v": "v_reset"}, positive=("threshold",))
 def CUBALIF(  # noqa: N802
     x: Tensor, c: Tensor, v: Tensor, *, current_decay: Parameter = 0.5, voltage_decay: Parameter = 0.75,
     threshold: Parameter = 0.5, v_reset: Parameter = 0.0, reset: str = "hard", detach_reset: bool = False,
@@ -262,41 +262,50 @@ def ComplementaryLIF(  # noqa: N802
     return s, (h - s * (threshold + torch.sigmoid(m)), m)
 
 
-@neuron(positive=("threshold",))
+@neuron(initial={"v": "v_reset"}, positive=("threshold",))
 def ResonateAndFire(  # noqa: N802
     x: Tensor, u: Tensor, v: Tensor, *, b: Parameter = -0.2, omega: Parameter = 1.0, dt: float = 1.0,
-    threshold: Parameter = 1.0, detach_reset: bool = False, surrogate: Surrogate = sg.atan(),
+    threshold: Parameter = 1.0, v_reset: Parameter = 0.0, reset: str = "hard", detach_reset: bool = False,
+    surrogate: Surrogate = sg.atan(),
 ) -> tuple[Tensor, Any]:  # fmt: skip
-    """Resonate and fire: a damped rotation of ``u + iv`` by ``omega·dt``, decay ``e^{b·dt}``, spike on ``v``, no reset.
+    """Resonate and fire: a damped rotation of ``u + iv`` by ``omega·dt``, decay ``e^{b·dt}``, spike on ``v``; the
+    reset touches ``v`` only.
 
     Izhikevich 2001, exact solution over one step. ``b < 0`` in 1/step, ``omega`` in rad/step.
     """
     decay, c, s_ = _apply("exp", b * dt), _apply("cos", omega * dt), _apply("sin", omega * dt)
-    u, v = decay * (u * c - v * s_) + x, decay * (u * s_ + v * c)
-    s = spike(v - threshold, surrogate)
-    return s, (u, v)
+    u, h = decay * (u * c - v * s_) + x, decay * (u * s_ + v * c)
+    s = spike(h - threshold, surrogate)
+    return s, (u, reset_membrane(h, s, threshold, v_reset, reset, detach_reset))
 
 
-def _ternary(h: Tensor, threshold: Any, surrogate: Surrogate, detach: bool) -> tuple[Tensor, Tensor]:
-    s = spike(h - threshold, surrogate) - spike(-h - threshold, surrogate)
-    return s, h - (s.detach() if detach else s) * threshold
+def _ternary(
+    h: Tensor, threshold: Any, v_reset: Any, reset: str, detach: bool, surrogate: Surrogate
+) -> tuple[Tensor, Tensor]:
+    up, down = spike(h - threshold, surrogate), spike(-h - threshold, surrogate)
+    event = up + down if reset == "hard" else up - down
+    return up - down, reset_membrane(h, event, threshold, v_reset, reset, detach)
 
 
-@neuron(positive=("threshold",))
+@neuron(initial={"v": "v_reset"}, positive=("threshold",))
 def TernaryIF(  # noqa: N802
-    x: Tensor, v: Tensor, *, threshold: Parameter = 1.0, detach_reset: bool = False, surrogate: Surrogate = sg.atan()
-) -> tuple[Tensor, Any]:
-    """IF that emits −1, 0 or +1: ``s = Θ(h − θ) − Θ(−h − θ)``, soft reset ``v = h − sθ``."""
-    return _ternary(v + x, threshold, surrogate, detach_reset)
-
-
-@neuron(positive=("tau", "threshold"))
-def TernaryLIF(  # noqa: N802
-    x: Tensor, v: Tensor, *, tau: Parameter = 2.0, threshold: Parameter = 1.0, detach_reset: bool = False,
-    decay_input: bool = True, surrogate: Surrogate = sg.atan(),
+    x: Tensor, v: Tensor, *, threshold: Parameter = 1.0, v_reset: Parameter = 0.0, reset: str = "soft",
+    detach_reset: bool = False, surrogate: Surrogate = sg.atan(),
 ) -> tuple[Tensor, Any]:  # fmt: skip
-    """LIF that emits −1, 0 or +1; soft reset."""
-    return _ternary(_lif_charge(x, v, tau, 0.0, decay_input), threshold, surrogate, detach_reset)
+    """IF that emits −1, 0 or +1: ``s = Θ(h − θ) − Θ(−h − θ)``, soft reset ``v = h − sθ``.
+
+    Departure: SpikingJelly resets hard by default.
+    """
+    return _ternary(v + x, threshold, v_reset, reset, detach_reset, surrogate)
+
+
+@neuron(initial={"v": "v_reset"}, positive=("tau", "threshold"))
+def TernaryLIF(  # noqa: N802
+    x: Tensor, v: Tensor, *, tau: Parameter = 2.0, threshold: Parameter = 1.0, v_reset: Parameter = 0.0,
+    reset: str = "soft", detach_reset: bool = False, decay_input: bool = True, surrogate: Surrogate = sg.atan(),
+) -> tuple[Tensor, Any]:  # fmt: skip
+    """LIF that emits −1, 0 or +1; resets as :func:`TernaryIF`."""
+    return _ternary(_lif_charge(x, v, tau, v_reset, decay_input), threshold, v_reset, reset, detach_reset, surrogate)
 
 
 @neuron(positive=("tau", "threshold"))

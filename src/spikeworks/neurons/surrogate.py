@@ -57,6 +57,8 @@ class SurrogateType:
     slope: Callable[..., Tensor]
     forward: Callable[..., Tensor] | None = None
     defaults: dict[str, float] = field(default_factory=dict)
+    __name__: str = field(init=False, repr=False)
+    __qualname__: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
@@ -123,8 +125,14 @@ def spike(x: Tensor, surrogate: Surrogate | None = None) -> Tensor:
     :param x: distance to threshold, any shape, floating point.
     :param surrogate: default ``atan(alpha=2.0)``.
     :returns: 0/1 in the dtype and shape of ``x``.
+    :raises ValueError: for a surrogate that was not called (``atan`` instead of ``atan()``).
     """
-    return _Spike.apply(x, surrogate or _DEFAULT)  # type: ignore[no-any-return]
+    surrogate = _DEFAULT if surrogate is None else surrogate
+    if not isinstance(surrogate, Surrogate):
+        raise ValueError(
+            f"spike got {surrogate!r} as surrogate, expected one with its parameters, like atan(); call it."
+        )
+    return _Spike.apply(x, surrogate)  # type: ignore[no-any-return]
 
 
 # ---- the twenty slopes: value at threshold, integral, symmetry are proved in tests/neurons/test_surrogate.py ----

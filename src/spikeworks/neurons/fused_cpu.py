@@ -1,0 +1,243 @@
+"""The fused CPU backend: one kernel per direction with the loop over time inside, saving nothing but the input."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import llvm, native
+from .neuron import Neuron, Parameter, State, state_type
+from .trace import Program, Untraceable, trace
+
+_BLOCK_BYTES = 192 << 10
+"""Target size of a block's working set: x, the states before each step and the gradients stay in the L2 cache."""
+_STREAM_BYTES = 2 << 20
+"""Outputs past this size bypass the cache (non-temporal stores): they would be evicted before they are read."""
+_GRAIN = 1 << 15
+"""Neuron-steps worth a thread of their own."""
+
+
+class Kernels:
+    """A traced program and its compiled kernels for each dtype, direction and kind of store."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        values = llvm.constants(program)
+        self.constants = (ctypes.c_float * max(1, len(values)))(*values)
+        self.compiled: dict[tuple[torch.dtype, bool, bool], int] = {}
+
+    def get(self, dtype: torch.dtype, back: bool, stream: bool) -> int:
+        """The address of a kernel, compiled at first use."""
+        key = (dtype, back, stream)
+        if key not in self.compiled:
+            kind = llvm.TYPES[str(dtype).removeprefix("torch.")]
+            text = llvm.module(self.program, kind, stream, back, native.vector_math())
+            self.compiled[key] = native.load(text)
+        return self.compiled[key]
+
+
+_KERNELS: dict[Any, Kernels] = {}
+
+
+def kernels(neuron: Neuron, shape: torch.Size, parameters: Mapping[str, Parameter], wrt: tuple[str, ...]) -> Kernels:
+    """The kernels for a neuron at a per-step shape; traced once, compiled once per structure.
+
+    :raises Untraceable: if the step cannot become a kernel, with the reason.
+    """
+    plain = tuple((k, None if isinstance(v, Tensor) else v) for k, v in parameters.items())
+    key = (neuron.kind, plain, tuple(neuron.options.items()), shape, wrt)
+    try:
+        found = _KERNELS.get(key)
+    except TypeError as error:
+        raise Untraceable(f"an option cannot be hashed: {error}") from error
+    if found is None:
+        found = _KERNELS[key] = Kernels(trace(neuron, shape, parameters, wrt))
+    return found
+
+
+def run(neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Parameter]) -> tuple[Tensor, State]:
+    """As :func:`spikeworks.neurons.eager.run`, on the CPU, for float32, bfloat16 and float16 input."""
+    bound = {**neuron.parameters, **parameters}
+    tensors = {k: v for k, v in bound.items() if isinstance(v, Tensor)}
+    wrt = tuple(k for k, v in tensors.items() if v.requires_grad) if torch.is_grad_enabled() else ()
+    found = kernels(neuron, x_T.shape[1:], bound, wrt)
+    out, *end = _Scan.apply(found, len(state), x_T, *state, *tensors.values())
+    return out, state_type(neuron.state_names)(*end)
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kernels: Kernels, states: int, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        x = _dense(x)
+        ctx.kernels, ctx.states = kernels, states
+        ctx.save_for_backward(x, *rest)
+        ctx.set_materialize_grads(False)
+        return tuple(scan_forward(kernels, x, rest[:states], rest[states:]))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "The fused backward cannot be differentiated again (create_graph=True); "
+                "run the neuron with backend='eager' for second derivatives."
+            )
+        x, *rest = ctx.saved_tensors
+        states, parameters = rest[: ctx.states], rest[ctx.states :]
+        gx, g_states, g_parameters = scan_backward(ctx.kernels, x, states, parameters, grads[0], grads[1:])
+        return None, None, gx, *g_states, *g_parameters
+
+
+def scan_forward(kernels: Kernels, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Outputs and final states. ``x``: dense ``[T, B, ...]``; states ``[B, ...]``; parameters broadcast to ``[B, ...]``."""
+    program = kernels.program
+    sheet = _Sheet(kernels, x, states, parameters, back=False)
+    y = torch.empty_strided(x.shape, sheet.strides, dtype=x.dtype)
+    ends = [torch.empty_strided(x.shape[1:], sheet.strides[1:], dtype=torch.float32) for _ in states]
+    if y.numel():
+        sheet.add(y.data_ptr(), *sheet.operands, *(e.data_ptr() for e in ends))
+        sheet.run(y)
+        if sheet.status.value:
+            name = f"state number {sheet.status.value}" if program.states > 1 else "the membrane"
+            raise ValueError(
+                f"scan got input that drove {name} to NaN or infinity, expected finite values: check the input and the "
+                "weights before this neuron."
+            )
+    return [y, *ends]
+
+
+def scan_backward(
+    kernels: Kernels, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], g: Tensor | None,
+    g_ends: Sequence[Tensor | None],
+) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:  # fmt: skip
+    """Gradients of x, of the first state and of each parameter (None for those not wanted)."""
+    program = kernels.program
+    sheet = _Sheet(kernels, x, states, parameters, back=True)
+    step, order = x.shape[1:], sheet.strides[1:]
+    g = _like(torch.zeros((), dtype=x.dtype).expand(x.shape) if g is None else g, x)
+    ends = [(sheet.zero, 0) if e is None else sheet.operand(e) for e in g_ends]
+    gx = torch.empty_strided(x.shape, sheet.strides, dtype=x.dtype)
+    made = [torch.empty_strided(step, order, dtype=torch.float32) for _ in range(program.states + len(program.wrt))]
+    if not gx.numel():
+        made = [m.zero_() for m in made]
+    else:
+        sheet.fields[7] = g.stride(0) if x.shape[0] > 1 else 0
+        fields = (f for e in ends for f in e)
+        sheet.add(g.data_ptr(), gx.data_ptr(), *sheet.operands, *fields, *(m.data_ptr() for m in made))
+        sheet.run(gx)
+    totals = dict(zip(program.wrt, made[program.states :], strict=True))
+    g_parameters = [
+        totals[name].sum_to_size(p.shape).to(p.dtype) if name in totals else None
+        for name, p in zip(program.parameters, parameters, strict=True)
+    ]
+    return gx, made[: program.states], g_parameters
+
+
+class _Sheet:
+    """The table of fields a kernel reads, and the tensors it must keep alive meanwhile."""
+
+    def __init__(
+        self, kernels: Kernels, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], back: bool
+    ) -> None:  # fmt: skip
+        program, steps = kernels.program, x.shape[0]
+        self.kernels, self.x, self.back, self.kept = kernels, x, back, []
+        self.count = math.prod(x.shape[1:])
+        self.strides = (self.count, *x.stride()[1:])
+        self.zero = self._keep(torch.zeros(llvm.LANES))
+        self.status = ctypes.c_int64(0)
+        self.period = self.count
+        hoisted = program.hoist(parameters) if program.frontier else []
+        uniform = self._periodic(hoisted) if hoisted else []
+        self.operands = [f for pair in (*map(self.operand, states), *uniform) for f in pair]
+        rows = max(1, llvm.scratch_rows(program, steps, back))
+        bytes_per_neuron = 4 * (rows + (2 * steps if back else 0))
+        block = min(max(128, _BLOCK_BYTES // bytes_per_neuron), 4096, max(1, self.period))
+        block = -(-block // llvm.LANES) * llvm.LANES
+        self.threads = max(1, min(torch.get_num_threads(), self.count * steps // _GRAIN))
+        if self.threads > 1:  # every thread gets a block
+            share = -(-self.count // self.threads)
+            block = min(block, -(-share // llvm.LANES) * llvm.LANES)
+        size = -(-rows * block * 4 // 64) * 64
+        scratch = self._keep(torch.empty(self.threads * size // 4 + 16, dtype=torch.float32))
+        self.fields = [
+            steps, self.count, self.period, block, -(-scratch // 64) * 64, size,
+            x.stride(0) if steps > 1 else 0, 0, ctypes.addressof(self.status), x.data_ptr(),
+            ctypes.addressof(kernels.constants),
+        ]  # fmt: skip
+
+    def add(self, *fields: int) -> None:
+        self.fields.extend(fields)
+
+    def run(self, out: Tensor) -> None:
+        size = out.element_size() * llvm.LANES
+        aligned = out.data_ptr() % size == 0 and self.count % llvm.LANES == 0 and self.period % llvm.LANES == 0
+        stream = aligned and out.numel() * out.element_size() > _STREAM_BYTES
+        native.call(self.kernels.get(self.x.dtype, self.back, stream), self.fields, self.threads)
+
+    def operand(self, value: Tensor) -> tuple[int, int]:
+        """Pointer and stride (1, or 0 for one value everywhere) of a state ``[B, ...]`` in the memory order of x."""
+        value = value.detach()
+        if value.numel() and not any(value.stride()):
+            return self._splat(value.reshape(-1)[:1] if value.dim() else value)
+        if value.stride() != self.strides[1:] or value.dtype != torch.float32:
+            value = torch.empty_strided(value.shape, self.strides[1:], dtype=torch.float32).copy_(value)
+        return self._keep(value), 1
+
+    def _splat(self, value: Tensor) -> tuple[int, int]:
+        return self._keep(value.to(torch.float32).reshape(1).expand(llvm.LANES).contiguous()), 0
+
+    def _keep(self, value: Tensor) -> int:
+        self.kept.append(value)
+        return value.data_ptr()
+
+    def _periodic(self, values: Sequence[Tensor]) -> list[tuple[int, int]]:
+        """Operands of values that broadcast against one step; those of many numbers are laid out once per period.
+
+        The period is the part of a step, innermost in memory, over which any of them varies, repeated until it is a
+        whole number of vectors and not too short to loop over.
+        """
+        step, strides = self.x.shape[1:], self.strides[1:]
+        axes = sorted(range(len(step)), key=lambda d: -strides[d])  # outermost first
+        wide = [v.expand(step) for v in values]
+        varying = [d for d in axes if step[d] > 1 and any(w.stride(d) for w in wide)]
+        if not varying:
+            return [self._splat(v.reshape(-1)[:1]) for v in values]
+        inner = axes[axes.index(varying[0]) :]
+        period = math.prod(step[d] for d in inner)
+        copies = 1
+        while copies * period < self.count and (copies * period % llvm.LANES or copies * period < 1024):
+            copies *= 2
+        self.period = min(copies * period, self.count)
+        pairs = []
+        for value, w in zip(values, wide, strict=True):
+            if value.numel() == 1:
+                pairs.append(self._splat(value))
+                continue
+            one = w[tuple(slice(None) if d in inner else 0 for d in range(len(step)))]
+            kept = [d for d in range(len(step)) if d in inner]
+            one = one.permute([kept.index(d) for d in inner]).reshape(-1).to(torch.float32)
+            pairs.append((self._keep(one.repeat(copies) if copies > 1 else one.contiguous()), 1))
+        return pairs
+
+
+def _dense(x: Tensor) -> Tensor:
+    """``x`` itself if each step is dense in some order of its axes, else a contiguous copy."""
+    if x.is_contiguous():
+        return x
+    expected = 1
+    for stride, size in sorted((x.stride(d), x.shape[d]) for d in range(1, x.dim()) if x.shape[d] > 1):
+        if stride != expected:
+            return x.contiguous()
+        expected *= size
+    return x
+
+
+def _like(g: Tensor, x: Tensor) -> Tensor:
+    """``g`` in the dtype and per-step memory order of ``x``."""
+    if g.dtype == x.dtype and g.stride()[1:] == x.stride()[1:] and (g.stride(0) or g.shape[0] == 1):
+        return g
+    return torch.empty_strided(x.shape, (math.prod(x.shape[1:]), *x.stride()[1:]), dtype=x.dtype).copy_(g)

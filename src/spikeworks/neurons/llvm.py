@@ -1,0 +1,505 @@
+"""A traced program as LLVM assembly: the step written out over vectors of 16 floats, with the loop over time inside.
+
+A kernel takes one pointer to a table of 64-bit fields (:func:`forward_fields`, :func:`backward_fields`). It works
+through blocks of neurons; within a block it walks through time with the state in a scratch that stays in cache:
+
+* forward: load x[t], step, store the output; the state never goes to memory.
+* backward: sweep the step forward over the block, keeping the states; then walk back from t = T−1 and apply the
+  adjoint, which recomputes what it needs from x[t] and the state before it. Nothing but x is saved.
+
+Float semantics are those of eager torch: no contraction, no reassociation, true division.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .trace import Node, Operand, Program
+
+LANES = 16
+VECTOR, MASK = f"<{LANES} x float>", f"<{LANES} x i1>"
+TYPES = {"float32": "float", "bfloat16": "bfloat", "float16": "half"}
+SIZES = {"float": 4, "bfloat": 2, "half": 2}
+
+_COMMON = ["steps", "count", "period", "block", "scratch", "scratch_size", "x_stride", "g_stride", "status", "x", "c"]
+
+
+def forward_fields(program: Program) -> list[str]:
+    """Names of the forward kernel's fields, in order; ``*_stride`` of an operand is 1 or 0 (one value for all)."""
+    states = range(program.states)
+    return [*_COMMON, "y", *_operands(program), *(f"v{k}_end" for k in states)]
+
+
+def backward_fields(program: Program) -> list[str]:
+    """Names of the backward kernel's fields, in order."""
+    states, wrt = range(program.states), range(len(program.wrt))
+    ends = [n for k in states for n in (f"gv{k}_end", f"gv{k}_end_stride")]
+    return [*_COMMON, "g", "gx", *_operands(program), *ends, *(f"gv{k}" for k in states), *(f"gp{k}" for k in wrt)]
+
+
+def _operands(program: Program) -> list[str]:
+    names = [f"v{k}" for k in range(program.states)] + [f"u{k}" for k in range(len(program.frontier))]
+    return [field for name in names for field in (name, f"{name}_stride")]
+
+
+def constants(program: Program) -> tuple[float, ...]:
+    """The literals handed over at run time, so that one kernel serves every value of ``tau``. Zero and powers of two
+    stay in the code: dividing by them becomes a multiplication."""
+    literals = [a for node in program.nodes for a in node.args if isinstance(a, float)]
+    results = (program.output, *program.new_states, program.grad_x, *program.grad_states, *program.grad_parameters)
+    literals += [r for r in results if isinstance(r, float)]
+    return tuple(dict.fromkeys(a for a in literals if not _baked(a)))
+
+
+def _baked(value: float) -> bool:
+    return value == 0 or not math.isfinite(value) or abs(math.frexp(value)[0]) == 0.5
+
+
+class _Code:
+    """Lines of one function in single-assignment form."""
+
+    def __init__(self) -> None:
+        self.slots: list[str] = []
+        self.lines: list[str] = []
+        self.count = 0
+
+    def __call__(self, text: str) -> str:
+        self.count += 1
+        self.lines.append(f"  %t{self.count} = {text}")
+        return f"%t{self.count}"
+
+    def int(self, op: str, a: str, b: object) -> str:
+        """Arithmetic on 64-bit positions."""
+        return self(f"{op} i64 {a}, {b}")
+
+    def do(self, text: str) -> None:
+        self.lines.append(f"  {text}")
+
+    @contextmanager
+    def loop(self, start: str, stop: str, step: int = 1) -> Iterator[str]:
+        self.count += 1
+        label, slot = f"L{self.count}", f"%i{self.count}"
+        self.slots.append(f"  {slot} = alloca i64")
+        self.do(f"store i64 {start}, ptr {slot}")
+        self.do(f"br label %{label}")
+        self.lines.append(f"{label}:")
+        index = self(f"load i64, ptr {slot}")
+        more = self(f"icmp slt i64 {index}, {stop}")
+        self.do(f"br i1 {more}, label %{label}b, label %{label}e")
+        self.lines.append(f"{label}b:")
+        yield index
+        self.do(f"store i64 {self.int('add', index, step)}, ptr {slot}")
+        self.do(f"br label %{label}")
+        self.lines.append(f"{label}e:")
+
+    @contextmanager
+    def when(self, condition: str) -> Iterator[None]:
+        self.count += 1
+        label = f"W{self.count}"
+        self.do(f"br i1 {condition}, label %{label}, label %{label}e")
+        self.lines.append(f"{label}:")
+        yield
+        self.do(f"br label %{label}e")
+        self.lines.append(f"{label}e:")
+
+    def address(self, base: str, index: str, kind: str = "float") -> str:
+        return self(f"getelementptr {kind}, ptr {base}, i64 {index}")
+
+    def read(self, base: str, index: str, mask: str | None = None, kind: str = "float") -> str:
+        at, vector = self.address(base, index, kind), f"<{LANES} x {kind}>"
+        size = SIZES[kind]
+        if mask is None:
+            raw = self(f"load {vector}, ptr {at}, align {size}")
+        else:
+            raw = self(
+                f"call {vector} @llvm.masked.load.v{LANES}{_MANGLED[kind]}.p0(ptr {at}, i32 {size}, {MASK} {mask}, "
+                f"{vector} zeroinitializer)"
+            )
+        return raw if kind == "float" else self(f"fpext {vector} {raw} to {VECTOR}")
+
+    def write(
+        self, value: str, base: str, index: str, mask: str | None = None, kind: str = "float", stream: bool = False
+    ) -> None:
+        at, vector = self.address(base, index, kind), f"<{LANES} x {kind}>"
+        size = SIZES[kind]
+        if kind != "float":
+            value = self(f"fptrunc {VECTOR} {value} to {vector}")
+        if mask is not None:
+            self.do(
+                f"call void @llvm.masked.store.v{LANES}{_MANGLED[kind]}.p0({vector} {value}, ptr {at}, i32 {size}, "
+                f"{MASK} {mask})"
+            )
+        elif stream:
+            self.do(f"store {vector} {value}, ptr {at}, align {size * LANES}, !nontemporal !0")
+        else:
+            self.do(f"store {vector} {value}, ptr {at}, align {size}")
+
+
+_MANGLED = {"float": "f32", "bfloat": "bf16", "half": "f16"}
+
+
+@dataclass(frozen=True)
+class Math:
+    """Where transcendental functions come from: vector functions of ``width`` floats, else libm one by one."""
+
+    width: int
+    names: dict[str, str]
+
+
+class _Kernel:
+    """What forward and backward share: fields, blocks, and the step written out."""
+
+    def __init__(self, program: Program, fields: Sequence[str], kind: str, stream: bool, math_: Math) -> None:
+        self.program, self.kind, self.stream, self.math = program, kind, stream, math_
+        self.code = _Code()
+        self.field = {
+            name: self.code(f"load i64, ptr {self.code.address('%fields', str(i), 'i64')}")
+            for i, name in enumerate(fields)
+        }
+        self.pointer: dict[str, str] = {}
+        for name in fields:
+            if name in ("x", "y", "g", "gx", "c", "scratch", "status") or name[-1].isdigit() or name.endswith("_end"):
+                self.pointer[name] = self.code(f"inttoptr i64 {self.field[name]} to ptr")
+        self.literal = {}
+        for i, value in enumerate(constants(program)):
+            scalar = self.code(f"load float, ptr {self.code.address(self.pointer['c'], str(i))}")
+            self.literal[value] = self._splat(scalar)
+
+    def _splat(self, scalar: str) -> str:
+        one = self.code(f"insertelement {VECTOR} poison, float {scalar}, i32 0")
+        return self.code(f"shufflevector {VECTOR} {one}, {VECTOR} poison, <{LANES} x i32> zeroinitializer")
+
+    @contextmanager
+    def blocks(self) -> Iterator[tuple[str, str, str]]:
+        """Each block of this thread: position of its first neuron, the same within the period, its length."""
+        c, f = self.code, self.field
+        thread = c(f"sext i32 {c('call i32 @omp_get_thread_num()')} to i64")
+        threads = c(f"sext i32 {c('call i32 @omp_get_num_threads()')} to i64")
+        period, block, count = f["period"], f["block"], f["count"]
+        per_row = c.int("sdiv", c.int("sub", c.int("add", period, block), 1), block)
+        rows = c.int("sdiv", c.int("sub", c.int("add", count, period), 1), period)
+        total = c.int("mul", per_row, rows)
+        start = c.int("sdiv", c.int("mul", total, thread), threads)
+        stop = c.int("sdiv", c.int("mul", total, c.int("add", thread, 1)), threads)
+        offset = c.int("mul", thread, f["scratch_size"])
+        self.scratch = c(f"getelementptr i8, ptr {self.pointer['scratch']}, i64 {offset}")
+        with c.loop(start, stop) as b:
+            within = c.int("mul", c.int("srem", b, per_row), block)
+            first = c.int("add", c.int("mul", c.int("sdiv", b, per_row), period), within)
+            left, end = c.int("sub", period, within), c.int("sub", count, first)
+            length = c(f"call i64 @llvm.smin.i64(i64 {left}, i64 {end})")
+            yield first, within, c(f"call i64 @llvm.smin.i64(i64 {length}, i64 {block})")
+
+    def over(self, length: str, body: Callable[[str, str | None], None]) -> None:
+        """``body(index, mask)`` for the full vectors of a block, then once masked for the rest."""
+        c = self.code
+        full = c.int("and", length, -LANES)
+        with c.loop("0", full, LANES) as i:
+            body(i, None)
+        with c.when(c(f"icmp slt i64 {full}, {length}")):
+            rest = c(f"trunc i64 {c.int('sub', length, full)} to i32")
+            one = c(f"insertelement <{LANES} x i32> poison, i32 {rest}, i32 0")
+            wide = f"<{LANES} x i32>"
+            all_ = c(f"shufflevector {wide} {one}, {wide} poison, {wide} zeroinitializer")
+            lanes = ", ".join(f"i32 {k}" for k in range(LANES))
+            body(full, c(f"icmp ult {wide} <{lanes}>, {all_}"))
+
+    def operand(self, name: str, index: str, mask: str | None) -> str:
+        at = self.code.int("mul", index, self.field[f"{name}_stride"])
+        return self.code.read(self.pointer[name], at, mask)
+
+    def array(self, slot: int, t: str = "0") -> str:
+        """A scratch array of one block: number ``slot`` plus ``t``."""
+        c = self.code
+        return c.address(self.scratch, c.int("mul", c.int("add", t, slot), self.field["block"]))
+
+    def write_out(self, results: Sequence[Operand], load: Callable[[int], str]) -> list[str]:
+        """The nodes that ``results`` need, as instructions; ``load`` supplies inputs when first used."""
+        values: dict[int, str] = {}
+        program = self.program
+        uniform = {v: f"u{k}" for k, v in enumerate(program.frontier)}
+
+        def value(a: Operand) -> str:
+            if isinstance(a, float):
+                return self.literal[a] if a in self.literal else _splat_literal(a)
+            if a not in values:
+                values[a] = load(a) if a not in uniform else load(-1 - program.frontier.index(a))
+            return values[a]
+
+        for number, node in program.live(results):
+            values[number] = _emit(self.code, node, [value(a) for a in node.args], self.math)
+        return [value(r) for r in results]
+
+    def finish(self) -> str:
+        body = "\n".join([*self.code.slots, *self.code.lines])
+        return f"define void @kernel(ptr %fields) #0 {{\n{body}\n  ret void\n}}\n"
+
+
+def forward(program: Program, kind: str, stream: bool, math_: Math) -> str:
+    """The forward kernel for tensors of LLVM type ``kind``; ``stream``: outputs bypass the cache."""
+    k = _Kernel(program, forward_fields(program), kind, stream, math_)
+    c, f, n = k.code, k.field, program.states
+    with k.blocks() as (first, within, length):
+
+        def begin(i: str, mask: str | None) -> None:
+            for s in range(n):
+                c.write(k.operand(f"v{s}", c.int("add", first, i), mask), k.array(s), i)
+
+        def step(t: str) -> Callable[[str, str | None], None]:
+            x_row = c.int("add", c.int("mul", t, f["x_stride"]), first)
+            y_row = c.int("add", c.int("mul", t, f["count"]), first)
+
+            def body(i: str, mask: str | None) -> None:
+                def load(v: int) -> str:
+                    if v < 0:
+                        return k.operand(f"u{-1 - v}", c.int("add", within, i), mask)
+                    if v == 0:
+                        return c.read(k.pointer["x"], c.int("add", x_row, i), mask, kind)
+                    return c.read(k.array(v - 1), i)
+
+                out, *new = k.write_out([program.output, *program.new_states], load)
+                c.write(out, k.pointer["y"], c.int("add", y_row, i), mask, kind, stream)
+                for s in range(n):
+                    c.write(new[s], k.array(s), i)
+
+            return body
+
+        def end(i: str, mask: str | None) -> None:
+            at = c.int("add", first, i)
+            for s in range(n):
+                value = c.read(k.array(s), i)
+                gap = c(f"fsub {VECTOR} {value}, {value}")  # NaN if the state is NaN or infinite
+                bad = c(f"fcmp uno {VECTOR} {gap}, zeroinitializer")
+                bad = bad if mask is None else c(f"and {MASK} {bad}, {mask}")
+                with c.when(c(f"call i1 @llvm.vector.reduce.or.v{LANES}i1({MASK} {bad})")):
+                    c.do(f"store i64 {s + 1}, ptr {k.pointer['status']}")
+                with c.when(c.int("icmp ne", f[f"v{s}_end"], 0)):
+                    c.write(value, k.pointer[f"v{s}_end"], at, mask)
+
+        k.over(length, begin)
+        with c.loop("0", f["steps"]) as t:
+            k.over(length, step(t))
+        k.over(length, end)
+    return k.finish()
+
+
+def backward(program: Program, kind: str, stream: bool, math_: Math) -> str:
+    """The backward kernel: gradients of x, of the first state, and of each parameter per neuron."""
+    k = _Kernel(program, backward_fields(program), kind, stream, math_)
+    c, f, n = k.code, k.field, program.states
+    results = [program.grad_x, *program.grad_states, *program.grad_parameters]
+    gradients, totals = 0, n  # scratch slots: state gradients, parameter totals, then the states before each step
+    before = n + len(program.wrt)
+    with k.blocks() as (first, within, length):
+
+        def load_at(t: str, i: str, mask: str | None) -> Callable[[int], str]:
+            x_row = c.int("add", c.int("mul", t, f["x_stride"]), first)
+            g_row = c.int("add", c.int("mul", t, f["g_stride"]), first)
+            row = c.int("mul", t, n)
+
+            def load(v: int) -> str:
+                if v < 0:
+                    return k.operand(f"u{-1 - v}", c.int("add", within, i), mask)
+                if v == 0:
+                    return c.read(k.pointer["x"], c.int("add", x_row, i), mask, kind)
+                if v in program.state_values:
+                    return c.read(k.array(before + v - 1, row), i)
+                if v == program.grad_output:
+                    return c.read(k.pointer["g"], c.int("add", g_row, i), mask, kind)
+                return c.read(k.array(gradients + v - program.grad_new_states[0]), i)
+
+            return load
+
+        def begin(i: str, mask: str | None) -> None:
+            at = c.int("add", first, i)
+            for s in range(n):
+                c.write(k.operand(f"v{s}", at, mask), k.array(before + s), i)
+                c.write(k.operand(f"gv{s}_end", at, mask), k.array(gradients + s), i)
+            for p in range(len(program.wrt)):
+                c.write(f"zeroinitializer", k.array(totals + p), i)
+
+        def sweep(t: str) -> Callable[[str, str | None], None]:
+            def body(i: str, mask: str | None) -> None:
+                new = k.write_out(program.new_states, load_at(t, i, mask))
+                after = c.int("mul", c.int("add", t, 1), n)
+                for s in range(n):
+                    c.write(new[s], k.array(before + s, after), i)
+
+            return body
+
+        def back(t: str) -> Callable[[str, str | None], None]:
+            y_row = c.int("add", c.int("mul", t, f["count"]), first)
+
+            def body(i: str, mask: str | None) -> None:
+                gx, *rest = k.write_out(results, load_at(t, i, mask))
+                c.write(gx, k.pointer["gx"], c.int("add", y_row, i), mask, kind, stream)
+                for s in range(n):
+                    c.write(rest[s], k.array(gradients + s), i)
+                for p in range(len(program.wrt)):
+                    total = c(f"fadd {VECTOR} {c.read(k.array(totals + p), i)}, {rest[n + p]}")
+                    c.write(total, k.array(totals + p), i)
+
+            return body
+
+        def end(i: str, mask: str | None) -> None:
+            at = c.int("add", first, i)
+            for s in range(n):
+                with c.when(c.int("icmp ne", f[f"gv{s}"], 0)):
+                    c.write(c.read(k.array(gradients + s), i), k.pointer[f"gv{s}"], at, mask)
+            for p in range(len(program.wrt)):
+                c.write(c.read(k.array(totals + p), i), k.pointer[f"gp{p}"], at, mask)
+
+        k.over(length, begin)
+        if needs_states(program):
+            with c.loop("0", c.int("sub", f["steps"], 1)) as t:
+                k.over(length, sweep(t))
+        with c.loop("0", f["steps"]) as back_t:
+            k.over(length, back(c.int("sub", c.int("sub", f["steps"], 1), back_t)))
+        k.over(length, end)
+    return k.finish()
+
+
+def needs_states(program: Program) -> bool:
+    """Whether the adjoint reads the state before a step, so that the backward has to recompute it."""
+    nodes = program.live([program.grad_x, *program.grad_states, *program.grad_parameters])
+    return any(a in program.state_values for _, node in nodes for a in node.args if isinstance(a, int))
+
+
+def scratch_rows(program: Program, steps: int, back: bool) -> int:
+    """How many floats of scratch per neuron of a block."""
+    if not back:
+        return program.states
+    return program.states + len(program.wrt) + program.states * (steps if needs_states(program) else 1)
+
+
+def _splat_literal(value: float) -> str:
+    bits = struct.unpack("<f", struct.pack("<f", value))[0]
+    text = "0x" + struct.pack(">d", bits).hex().upper()
+    return "<" + ", ".join([f"float {text}"] * LANES) + ">"
+
+
+ONE = _splat_literal(1.0)
+ZERO = "zeroinitializer"
+
+
+def _emit(c: _Code, node: Node, a: list[str], math_: Math) -> str:
+    if node.op in _BINARY:
+        return c(f"{_BINARY[node.op]} {VECTOR} {a[0]}, {a[1]}")
+    if node.op in _LOGIC:
+        return c(f"{_LOGIC[node.op]} {MASK} {a[0]}, {a[1]}")
+    if node.op in _INTRINSIC:
+        return c(f"call {VECTOR} @llvm.{_INTRINSIC[node.op]}.v{LANES}f32({VECTOR} {a[0]})")
+    if node.op in _CALLED:
+        return _call(c, node.op, a, math_)
+    return _FORMULA[node.op](c, *a) if node.op != "sigmoid" else _sigmoid(c, a[0], math_)
+
+
+def _call(c: _Code, op: str, a: list[str], math_: Math) -> str:
+    """A transcendental function, in pieces of the width the vector library has; every piece is one call."""
+    width, name = (math_.width, math_.names[op]) if op in math_.names else (1, f"{op}f")
+    result = "poison"
+    if width == LANES:
+        return c(f"call {VECTOR} @{name}({', '.join(f'{VECTOR} {v}' for v in a)})")
+    for start in range(0, LANES, width):
+        if width == 1:
+            parts = [c(f"extractelement {VECTOR} {v}, i32 {start}") for v in a]
+            one = c(f"call float @{name}({', '.join(f'float {p}' for p in parts)})")
+            result = c(f"insertelement {VECTOR} {result}, float {one}, i32 {start}")
+            continue
+        lanes = ", ".join(f"i32 {start + k}" for k in range(width))
+        small, index = f"<{width} x float>", f"<{width} x i32>"
+        parts = [c(f"shufflevector {VECTOR} {v}, {VECTOR} poison, {index} <{lanes}>") for v in a]
+        piece = c(f"call {small} @{name}({', '.join(f'{small} {p}' for p in parts)})")
+        spread = ", ".join(f"i32 {k}" if k < width else "i32 poison" for k in range(LANES))
+        wide = c(f"shufflevector {small} {piece}, {small} poison, <{LANES} x i32> <{spread}>")
+        pick = ", ".join(f"i32 {k + LANES - start if start <= k < start + width else k}" for k in range(LANES))
+        result = c(f"shufflevector {VECTOR} {result}, {VECTOR} {wide}, <{LANES} x i32> <{pick}>")
+    return result
+
+
+def _sigmoid(c: _Code, x: str, math_: Math) -> str:  # the order of operations of ATen's vector kernel
+    e = _call(c, "exp", [c(f"fsub {VECTOR} {ZERO}, {x}")], math_)
+    return _reciprocal(c, c(f"fadd {VECTOR} {ONE}, {e}"))
+
+
+def _select(c: _Code, mask: str, a: str, b: str) -> str:
+    return c(f"select {MASK} {mask}, {VECTOR} {a}, {VECTOR} {b}")
+
+
+def _compare(code: str) -> Callable[..., str]:
+    return lambda c, a, b: c(f"fcmp {code} {VECTOR} {a}, {b}")
+
+
+def _mul(c: _Code, a: str, b: str) -> str:
+    return c(f"fmul {VECTOR} {a}, {b}")
+
+
+def _least(c: _Code, a: str, b: str) -> str:
+    return _select(c, c(f"fcmp ogt {VECTOR} {a}, {b}"), b, a)
+
+
+def _most(c: _Code, a: str, b: str) -> str:
+    return _select(c, c(f"fcmp olt {VECTOR} {a}, {b}"), b, a)
+
+
+def _reciprocal(c: _Code, a: str) -> str:
+    return c(f"fdiv {VECTOR} {ONE}, {a}")
+
+
+_BINARY = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+_LOGIC = {"logical_and": "and", "logical_or": "or"}
+_INTRINSIC = {
+    "abs": "fabs", "sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "round": "nearbyint", "trunc": "trunc",
+}  # fmt: skip
+_CALLED = {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "pow"}
+_FORMULA: dict[str, Callable[..., str]] = {
+    "ge": _compare("oge"), "gt": _compare("ogt"), "le": _compare("ole"), "lt": _compare("olt"),
+    "eq": _compare("oeq"), "ne": _compare("une"),
+    "logical_not": lambda c, a: c(f"xor {MASK} {a}, splat (i1 true)"),
+    "to_bool": lambda c, a: c(f"fcmp une {VECTOR} {a}, {ZERO}"),
+    "to_float": lambda c, a: _select(c, a, ONE, ZERO),
+    "where": _select,
+    "neg": lambda c, a: c(f"fneg {VECTOR} {a}"),
+    "sgn": lambda c, a: _select(
+        c, c(f"fcmp ogt {VECTOR} {a}, {ZERO}"), ONE,
+        _select(c, c(f"fcmp olt {VECTOR} {a}, {ZERO}"), _splat_literal(-1.0), ZERO)),
+    "relu": lambda c, a: _most(c, a, ZERO),
+    "square": lambda c, a: _mul(c, a, a),
+    "cube": lambda c, a: _mul(c, _mul(c, a, a), a),
+    "reciprocal": _reciprocal,
+    "inverse_square": lambda c, a: _reciprocal(c, _mul(c, a, a)),
+    "rsqrt": lambda c, a: _reciprocal(c, c(f"call {VECTOR} @llvm.sqrt.v{LANES}f32({VECTOR} {a})")),
+    "add_scaled": lambda c, a, b, s: c(f"fadd {VECTOR} {a}, {_mul(c, b, s)}"),
+    "sub_scaled": lambda c, a, b, s: c(f"fsub {VECTOR} {a}, {_mul(c, b, s)}"),
+    "addcmul": lambda c, a, b, d, s: c(f"fadd {VECTOR} {a}, {_mul(c, _mul(c, s, b), d)}"),
+    "maximum": _most, "minimum": _least, "clamp_min": _most, "clamp_max": _least,
+    "clamp": lambda c, a, low, high: _least(c, _most(c, a, low), high),
+    "sigmoid_backward": lambda c, g, y: _mul(c, _mul(c, g, c(f"fsub {VECTOR} {ONE}, {y}")), y),
+    "tanh_backward": lambda c, g, y: _mul(c, g, c(f"fsub {VECTOR} {ONE}, {_mul(c, y, y)}")),
+    "threshold_backward": lambda c, g, x, t: _select(c, c(f"fcmp ole {VECTOR} {x}, {t}"), ZERO, g),
+}  # fmt: skip
+
+
+def module(program: Program, kind: str, stream: bool, back: bool, math_: Math) -> str:
+    """A whole module with one kernel, named ``kernel``."""
+    body = (backward if back else forward)(program, kind, stream, math_)
+    small = f"<{math_.width} x float>"
+    declared = [f"declare {small} @{n}({', '.join([small] * (2 if op == 'pow' else 1))})" for op, n in math_.names.items()]
+    scalar = [f"declare float @{op}f({', '.join(['float'] * (2 if op == 'pow' else 1))})" for op in sorted(_CALLED)]
+    intrinsics = [f"declare {VECTOR} @llvm.{name}.v{LANES}f32({VECTOR})" for name in _INTRINSIC.values()]
+    masked = [
+        f"declare <{LANES} x {k}> @llvm.masked.load.v{LANES}{m}.p0(ptr, i32, {MASK}, <{LANES} x {k}>)\n"
+        f"declare void @llvm.masked.store.v{LANES}{m}.p0(<{LANES} x {k}>, ptr, i32, {MASK})"
+        for k, m in _MANGLED.items()
+    ]
+    lines = [
+        body, *declared, *scalar, *intrinsics, *masked, f"declare i1 @llvm.vector.reduce.or.v{LANES}i1({MASK})",
+        "declare i64 @llvm.smin.i64(i64, i64)", "declare i32 @omp_get_thread_num()",
+        "declare i32 @omp_get_num_threads()", 'attributes #0 = { nounwind "prefer-vector-width"="512" }',
+        "!0 = !{i32 1}",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
