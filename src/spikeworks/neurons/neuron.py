@@ -19,7 +19,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -52,8 +52,8 @@ class NeuronType:
     defaults: Mapping[str, Any]
     initial: Mapping[str, Any] = field(default_factory=dict)
     positive: tuple[str, ...] = ()
-    __name__: str = field(init=False, repr=False)
-    __qualname__: str = field(init=False, repr=False)
+    __name__: ClassVar[str]  # each its own, set from the function; ClassVar keeps it out of __init__
+    __qualname__: ClassVar[str]
 
     def __post_init__(self) -> None:
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
@@ -137,8 +137,8 @@ class Neuron:
     def start(self, parameters: Mapping[str, Parameter] | None = None) -> tuple[Parameter, ...]:
         """The initial value of each state variable: a number or a tensor that broadcasts against ``[B, ...]``."""
         bound = {**self.parameters, **(parameters or {})}
-        rules: Iterable[Any] = (self.initial.get(name, 0.0) for name in self.state_names)
-        return tuple(bound[r] if isinstance(r, str) else r(bound) if callable(r) else r for r in rules)
+        rules = (self.initial.get(name, 0.0) for name in self.state_names)
+        return tuple(bound[rule] if isinstance(rule, str) else _value(rule, bound) for rule in rules)
 
     def starting(self, **initial: Any) -> Neuron:
         """The same neuron with other initial values, e.g. ``IF().starting(v=0.5)``."""
@@ -203,6 +203,10 @@ def _kinds(result: Any) -> str:
     if isinstance(result, tuple):
         return f"({', '.join(map(_kinds, result))})"
     return "a tensor" if isinstance(result, Tensor) else type(result).__name__
+
+
+def _value(rule: Any, parameters: Mapping[str, Parameter]) -> Any:
+    return rule(parameters) if callable(rule) else rule
 
 
 def _is_number(value: Any) -> bool:

@@ -20,7 +20,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -57,8 +57,8 @@ class SurrogateType:
     slope: Callable[..., Tensor]
     forward: Callable[..., Tensor] | None = None
     defaults: dict[str, float] = field(default_factory=dict)
-    __name__: str = field(init=False, repr=False)
-    __qualname__: str = field(init=False, repr=False)
+    __name__: ClassVar[str]  # each its own, set from the function; ClassVar keeps it out of __init__
+    __qualname__: ClassVar[str]
 
     def __post_init__(self) -> None:
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
