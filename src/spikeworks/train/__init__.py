@@ -1,0 +1,9 @@
+"""Learning: the loop, and training runs that survive being stopped."""
+
+from .checkpoint import load_weights as load_weights
+from .checkpoint import save_weights as save_weights
+from .fit import Data as Data
+from .fit import Epoch as Epoch
+from .fit import Plan as Plan
+from .fit import accuracy as accuracy
+from .fit import fit as fit

@@ -1,0 +1,162 @@
+"""The loop learns, is exactly repeatable, resumes exactly, keeps what was best on validation, refuses what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from spikeworks.layers import SNN, Spiking
+from spikeworks.neurons import LIF
+from spikeworks.train import Data, Epoch, Plan, accuracy, fit, load_weights, save_weights
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def blobs(n: int = 301, seed: int = 0) -> Data:
+    """Three classes of 8×8 pictures: a bright row, a bright column, noise; uint8."""
+    draw = generator(seed)
+    x = torch.randint(0, 100, (n, 1, 8, 8), generator=draw, dtype=torch.uint8)
+    y = torch.randint(0, 3, (n,), generator=draw)
+    x[y == 0, :, 3, :] = 220
+    x[y == 1, :, :, 3] = 220
+    return Data(x, y, lambda batch: batch.float() / 255)
+
+
+def network(dropout: float = 0.0) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Dropout(dropout),
+                             nn.Linear(288, 3))  # fmt: skip
+
+
+def flip(x: Tensor, draw: torch.Generator) -> Tensor:
+    return x.flip(-1) if torch.rand((), generator=draw) < 0.5 else x
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_it_learns(optimiser: str, precision: str) -> None:
+    plan = Plan(4, 50, 0.02 if optimiser == "sgd" else 3e-3, optimiser, smoothing=0.1, warmup=0.5, clip=1.0,
+                precision=precision)  # fmt: skip
+    net, seen = network(), []
+    history = fit(net, blobs(), blobs(100, 1), plan, generator(), flip, seen.append)
+    assert seen == history
+    assert [e.number for e in history] == [1, 2, 3, 4]
+    assert history[-1].loss < history[0].loss
+    assert accuracy(net, blobs(200, 2)) > 95
+    assert not net.training
+
+
+def test_a_spiking_network_learns_through_time() -> None:
+    torch.manual_seed(0)
+    inner = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), Spiking(LIF(tau=2.0)), nn.Flatten(), nn.Linear(288, 3))
+    snn = SNN(inner, lambda x: x.expand(3, *x.shape), lambda y_T: y_T.mean(0))
+    fit(snn, blobs(), blobs(100, 1), Plan(10, 50, 5e-3, "adamw"), generator())
+    assert accuracy(snn, blobs(200, 2)) > 90
+
+
+def test_the_best_weights_on_validation_are_kept() -> None:
+    weights: list[dict[str, Tensor]] = []
+    net = network()
+    held = blobs(40, 5)
+    history = fit(net, blobs(), held, Plan(5, 50, 0.5), generator(), progress=lambda e: weights.append(
+        {k: v.clone() for k, v in net.state_dict().items()}))  # fmt: skip
+    best = max(range(5), key=lambda i: history[i].validation)  # the first of the best
+    assert all(torch.equal(v, weights[best][k]) for k, v in net.state_dict().items())
+    assert accuracy(net, held) == pytest.approx(history[best].validation)
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_torchs_own_seed() -> None:
+    ends = []
+    for outer in (0, 1):
+        torch.manual_seed(outer)
+        net = network(0.5)
+        fit(net, blobs(), blobs(100, 1), Plan(2, 50, 0.05), generator(7), flip)
+        ends.append(net.state_dict())
+        assert torch.equal(torch.rand(3), torch.rand(3, generator=generator(outer)))  # torch's own stream is untouched
+    assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_a_stopped_run_ends_as_if_it_had_not_stopped(optimiser: str, tmp_path: Path) -> None:
+    plan = Plan(4, 50, 0.01, optimiser)
+    whole, stopped = network(0.5), network(0.5)
+    straight = fit(whole, blobs(), blobs(60, 1), plan, generator(), flip)
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, blobs(), blobs(60, 1), plan, generator(), flip, stop, tmp_path / "run.safetensors")
+    again = network(0.5)
+    resumed = fit(again, blobs(), blobs(60, 1), plan, generator(99), flip, None, tmp_path / "run.safetensors")
+    assert [(e.loss, e.validation) for e in resumed] == [(e.loss, e.validation) for e in straight]
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in whole.state_dict().items())
+    assert [p.name for p in tmp_path.iterdir()] == ["run.safetensors"]
+    with pytest.raises(ValueError, match="another rate"):
+        fit(
+            network(),
+            blobs(),
+            blobs(60, 1),
+            Plan(4, 50, 0.02, optimiser),
+            generator(),
+            checkpoint=tmp_path / "run.safetensors",
+        )
+
+
+def test_rate_rises_then_falls_along_half_a_cosine() -> None:
+    plan = Plan(10, rate=0.2, warmup=2)
+    assert plan.rate_at(0) == 0
+    assert plan.rate_at(1) == pytest.approx(0.1)
+    assert plan.rate_at(2) == pytest.approx(0.2)
+    assert plan.rate_at(6) == pytest.approx(0.1)
+    assert plan.rate_at(10) == pytest.approx(0)
+
+
+def test_what_is_wrong_is_refused() -> None:
+    x, y = torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 2, 3])
+    with pytest.raises(ValueError, match="one label per sample"):
+        Data(x, y[:3])
+    with pytest.raises(ValueError, match="from 0"):
+        Data(x, y - 1)
+    with pytest.raises(ValueError, match="NaN"):
+        Data(x / 0, y)
+    with pytest.raises(ValueError, match=r"labels up to 3, expected \[B, 4\]"):
+        fit(network(), Data(x, y), Data(x, y), Plan(1), generator())
+    with pytest.raises(ValueError, match="lower rate"):
+        fit(network(), blobs(), blobs(), Plan(3, 50, 1e30), generator())
+    with pytest.raises(ValueError, match="'sgd' or 'adamw'"):
+        Plan(optimiser="adam")
+
+
+def test_weights_are_read_whole_or_refused(tmp_path: Path) -> None:
+    one, two = network(), network()
+    with torch.no_grad():
+        one[0].weight.add_(1)
+    path = tmp_path / "weights.safetensors"
+    save_weights(one, path)
+    load_weights(two, path)
+    assert torch.equal(one[0].weight, two[0].weight)
+
+    before = {k: v.clone() for k, v in two.state_dict().items()}
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(path.read_bytes()[:-10])
+    text = tmp_path / "text.safetensors"
+    text.write_text("not weights")
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(2)}, foreign)
+    shaped = tmp_path / "shaped.safetensors"
+    save_file({**{k: v.clone() for k, v in two.state_dict().items()}, "5.bias": torch.zeros(4)}, shaped)
+    cases = {cut: "complete file", text: "complete file", foreign: "lacks", shaped: r"\(4,\) instead of",
+             tmp_path / "none.safetensors": "not a file", tmp_path / "w.pth": "pickle.*save_file"}  # fmt: skip
+    for bad, words in cases.items():
+        with pytest.raises(ValueError, match=words):
+            load_weights(two, bad)
+    assert all(torch.equal(v, before[k]) for k, v in two.state_dict().items())
