@@ -23,7 +23,9 @@ $(VENV)/.ready-%: pyproject.toml constraints.txt
 	  echo "make: '$(PYTHON)' is not there; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
 	  "make: $(PYTHON) is Python %d.%d, expected 3.11 or newer; name one: make PYTHON=/path/to/python3" % v[:2])'
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@if [ -e $(VENV)/.unfinished ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  rm -rf $(VENV) && mkdir $(VENV) && : > $(VENV)/.unfinished && \
+	  $(PYTHON) -m venv $(VENV) && rm $(VENV)/.unfinished; fi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	@touch $@
 
@@ -39,7 +41,7 @@ check: $(VENV)/.ready-dev
 	$(BIN)/pyright
 
 docs: $(VENV)/.ready-docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.ready-demo
 	$(BIN)/spikeworks bench
