@@ -1,8 +1,29 @@
-"""What a network is made of: layers that see time, and what runs a network over it."""
+"""What a network is made of: layers that see time, what runs a network over it, and codes from and to numbers."""
 
+from .decode import first_spike as first_spike
+from .decode import last as last
+from .decode import maximum as maximum
+from .decode import mean as mean
+from .decode import soft_first_spike as soft_first_spike
+from .dropout import Dropout as Dropout
+from .encode import Delta as Delta
+from .encode import Latency as Latency
+from .encode import Phase as Phase
+from .encode import Population as Population
+from .encode import Rate as Rate
+from .norm import PerStepBatchNorm as PerStepBatchNorm
+from .norm import TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm
+from .norm import ThresholdDependentBatchNorm as ThresholdDependentBatchNorm
+from .parallel import PSN as PSN
+from .parallel import MaskedPSN as MaskedPSN
+from .parallel import SlidingPSN as SlidingPSN
+from .recurrent import Recurrent as Recurrent
+from .recurrent import RecurrentState as RecurrentState
 from .spiking import Spiking as Spiking
 from .time import SNN as SNN
+from .time import Delay as Delay
 from .time import NetworkState as NetworkState
+from .time import Repeat as Repeat
 from .time import Temporal as Temporal
 from .time import batch as batch
 from .time import detach as detach

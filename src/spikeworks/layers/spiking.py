@@ -21,9 +21,9 @@ class Spiking(Temporal):
     def __init__(self, neuron: Neuron, backend: str = "auto") -> None:
         super().__init__()
         self.neuron, self.backend = neuron, backend
-        self.learned = tuple(k for k, v in neuron.parameters.items() if isinstance(v, Tensor))
-        for name in self.learned:
-            value = neuron.parameters[name]
+        tensors = {name: value for name, value in neuron.parameters.items() if isinstance(value, Tensor)}
+        self.learned = tuple(tensors)
+        for name, value in tensors.items():
             if isinstance(value, nn.Parameter):
                 setattr(self, name, nn.Parameter(value.detach().clone(), value.requires_grad))
             else:

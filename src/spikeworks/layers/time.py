@@ -94,7 +94,9 @@ class SNN(nn.Module):
             raise ValueError(
                 f"SNN got an input of shape {tuple(x_T.shape)}, expected [T, B, ...] with T >= 1; time comes first."
             )
-        names = {module: name for name, module in self.network.named_modules() if isinstance(module, Temporal)}
+        names: dict[nn.Module, str] = {
+            module: name for name, module in self.network.named_modules() if isinstance(module, Temporal)
+        }
         passage = Passage(x_T.shape[0], names, state or {})
         if unknown := passage.incoming.keys() - {k for n in names.values() for k in (n, *_repeats(n, passage))}:
             raise ValueError(
@@ -129,5 +131,84 @@ def move(state: Any, *where: Any) -> Any:
 
 
 def batch(states: list[Any]) -> Any:
-    """Join the states of several streams along the batch axis (the first): serve them in one call."""
-    return tree_map(lambda *ts: torch.cat(ts) if isinstance(ts[0], Tensor) else ts[0], states[0], *states[1:])
+    """Join the states of several streams along the batch axis (the first): serve them in one call.
+
+    :raises ValueError: if a layer counts steps and the streams stand at different steps.
+    """
+    return tree_map(_join, states[0], *states[1:])
+
+
+def _join(*values: Any) -> Any:
+    if isinstance(values[0], Tensor):
+        return torch.cat(values)
+    if any(value != values[0] for value in values):
+        raise ValueError(
+            f"batch got streams at steps {list(values)}, expected one step for all; join streams that started together."
+        )
+    return values[0]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Direct encoding: the same input at every step, ``[B, ...]`` → ``[steps, B, ...]``, a view, nothing is copied.
+
+    :param steps: T, at least 1.
+    :raises ValueError: if ``steps`` is less than 1.
+    """
+
+    steps: int
+
+    def __post_init__(self) -> None:
+        at_least("Repeat", "steps", self.steps, 1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.expand(self.steps, *x.shape)
+
+
+class Delay(Temporal):
+    """``y[t] = x[t − steps]``, zero before the first input.
+
+    Its state is a tuple of the last ``steps`` inputs, oldest first, each ``[B, ...]``; a copy, so that the caller may
+    write the next frame into the same memory.
+
+    :param steps: the delay in steps, at least 0.
+    :raises ValueError: if ``steps`` is negative.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = at_least("Delay", "steps", steps, 0)
+
+    def run(self, x_T: Tensor, state: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """``[T, B, ...]`` → the same, later; T may be less than the delay."""
+        past = (torch.zeros_like(x_T[0]),) * self.steps if state is None else state
+        return torch.stack((*past, *x_T.unbind(0))[: x_T.shape[0]]), recent(past, x_T, self.steps)
+
+    def extra_repr(self) -> str:
+        """The delay."""
+        return f"steps={self.steps}"
+
+
+def recent(past: tuple[Tensor, ...], x_T: Tensor, count: int) -> tuple[Tensor, ...]:
+    """The last ``count`` of the inputs ``past`` and then ``x_T[0], x_T[1], ...``, copied; fewer if there are fewer."""
+    new = tuple(x.clone() for x in x_T[max(0, x_T.shape[0] - count) :].unbind(0))
+    return (*past[max(0, len(past) + len(new) - count) :], *new)
+
+
+def span(layer: nn.Module, x_T: Tensor, seen: int | None, limit: int) -> tuple[int, int]:
+    """Steps ``first`` to ``last`` (exclusive) of a window after ``seen`` steps; ``ValueError`` if ``last > limit``."""
+    first = seen or 0
+    last = first + x_T.shape[0]
+    if last > limit:
+        raise ValueError(
+            f"{type(layer).__name__} got steps {first} to {last - 1}, expected at most {limit} steps in all; build it "
+            f"with steps={last} or more, or start fresh (state=None)."
+        )
+    return first, last
+
+
+def at_least(owner: str, name: str, value: int, least: int) -> int:
+    """``value``, if it is a whole number ≥ ``least``; else ``ValueError`` in the name of ``owner``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{owner} got {name}={value!r}, expected a whole number of at least {least}; pass one.")
+    return value
