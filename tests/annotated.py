@@ -19,6 +19,7 @@ from typing import Any
 
 from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeCallHintParamViolation, BeartypeCallHintReturnViolation
+from torch.fx import Proxy
 
 CONFIGURATION = BeartypeConf(is_pep484_tower=True)
 
@@ -38,7 +39,9 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
         except BeartypeCallHintReturnViolation as violation:
             raise AnnotationError(str(violation)) from None
         except BeartypeCallHintParamViolation as violation:
-            function(*args, **kwargs)  # its own refusal comes first
+            result = function(*args, **kwargs)  # its own refusal comes first
+            if any(isinstance(value, Proxy) for value in (*args, *kwargs.values())):
+                return result  # torch.fx traces with stand-ins for tensors
             raise AnnotationError(f"accepted, against its annotation: {violation}") from None
 
     return call
