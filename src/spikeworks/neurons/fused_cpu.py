@@ -5,34 +5,34 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from . import llvm, native
-from .neuron import Neuron, Parameter, State, state_type
-from .trace import Program, Untraceable, trace
+from . import llvm, native, operator
+from .neuron import Neuron, Parameter, State
+from .trace import Program
 
 _BLOCK_BYTES = 192 << 10
 """Target size of a block's working set: x, the states before each step and the gradients stay in the L2 cache."""
 _STREAM_BYTES = 2 << 20
-"""Outputs past this size bypass the cache (non-temporal stores): they would be evicted before they are read."""
+"""Outputs of this size and more bypass the cache (non-temporal stores): they would be evicted before they are read."""
 _GRAIN = 1 << 15
 """Neuron-steps worth a thread of their own."""
 
 
-class Kernels:
-    """A traced program and its compiled kernels for each dtype, direction and kind of store."""
+class _Kernels:
+    """The compiled kernels of a program, one per dtype, direction and kind of store, each made at first use."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
         values = llvm.constants(program)
         self.constants = (ctypes.c_float * max(1, len(values)))(*values)
+        self.rows = {back: llvm.scratch_rows(program, back) for back in (False, True)}
         self.compiled: dict[tuple[torch.dtype, bool, bool], int] = {}
 
     def get(self, dtype: torch.dtype, back: bool, stream: bool) -> int:
-        """The address of a kernel, compiled at first use."""
         key = (dtype, back, stream)
         if key not in self.compiled:
             kind = llvm.TYPES[str(dtype).removeprefix("torch.")]
@@ -41,61 +41,27 @@ class Kernels:
         return self.compiled[key]
 
 
-_KERNELS: dict[Any, Kernels] = {}
+_kernels = cache(_Kernels)
 
 
-def kernels(neuron: Neuron, shape: torch.Size, parameters: Mapping[str, Parameter], wrt: tuple[str, ...]) -> Kernels:
-    """The kernels for a neuron at a per-step shape; traced once, compiled once per structure.
-
-    :raises Untraceable: if the step cannot become a kernel, with the reason.
-    """
-    plain = tuple((k, None if isinstance(v, Tensor) else v) for k, v in parameters.items())
-    key = (neuron.kind, plain, tuple(neuron.options.items()), shape, wrt)
-    try:
-        found = _KERNELS.get(key)
-    except TypeError as error:
-        raise Untraceable(f"an option cannot be hashed: {error}") from error
-    if found is None:
-        found = _KERNELS[key] = Kernels(trace(neuron, shape, parameters, wrt))
-    return found
+def unsupported(x_T: Tensor) -> str | None:
+    """Why this backend cannot run on an input like ``x_T``; ``None`` if it can."""
+    if x_T.device.type != "cpu":
+        return f"the input is on {x_T.device}, not on the CPU"
+    if str(x_T.dtype).removeprefix("torch.") not in llvm.TYPES:
+        return f"kernels compute in float32, the input is {x_T.dtype}"
+    return native.unavailable()
 
 
 def run(neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Parameter]) -> tuple[Tensor, State]:
     """As :func:`spikeworks.neurons.eager.run`, on the CPU, for float32, bfloat16 and float16 input."""
-    bound = {**neuron.parameters, **parameters}
-    tensors = {k: v for k, v in bound.items() if isinstance(v, Tensor)}
-    wrt = tuple(k for k, v in tensors.items() if v.requires_grad) if torch.is_grad_enabled() else ()
-    found = kernels(neuron, x_T.shape[1:], bound, wrt)
-    out, *end = _Scan.apply(found, len(state), x_T, *state, *tensors.values())
-    return out, state_type(neuron.state_names)(*end)
+    return operator.run(neuron, x_T, state, parameters)
 
 
-class _Scan(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, kernels: Kernels, states: int, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        x = _dense(x)
-        ctx.kernels, ctx.states = kernels, states
-        ctx.save_for_backward(x, *rest)
-        ctx.set_materialize_grads(False)
-        return tuple(scan_forward(kernels, x, rest[:states], rest[states:]))
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "The fused backward cannot be differentiated again (create_graph=True); "
-                "run the neuron with backend='eager' for second derivatives."
-            )
-        x, *rest = ctx.saved_tensors
-        states, parameters = rest[: ctx.states], rest[ctx.states :]
-        gx, g_states, g_parameters = scan_backward(ctx.kernels, x, states, parameters, grads[0], grads[1:])
-        return None, None, gx, *g_states, *g_parameters
-
-
-def scan_forward(kernels: Kernels, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Outputs and final states. ``x``: dense ``[T, B, ...]``; states ``[B, ...]``; parameters broadcast to ``[B, ...]``."""
-    program = kernels.program
-    sheet = _Sheet(kernels, x, states, parameters, back=False)
+def forward(program: Program, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Outputs and final states. ``x``: ``[T, B, ...]``; states ``[B, ...]``; parameters broadcast to ``[B, ...]``."""
+    x = _dense(x)
+    sheet = _Sheet(program, x, states, parameters, back=False)
     y = torch.empty_strided(x.shape, sheet.strides, dtype=x.dtype)
     ends = [torch.empty_strided(x.shape[1:], sheet.strides[1:], dtype=torch.float32) for _ in states]
     if y.numel():
@@ -110,13 +76,13 @@ def scan_forward(kernels: Kernels, x: Tensor, states: Sequence[Tensor], paramete
     return [y, *ends]
 
 
-def scan_backward(
-    kernels: Kernels, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], g: Tensor | None,
+def backward(
+    program: Program, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], g: Tensor | None,
     g_ends: Sequence[Tensor | None],
 ) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:  # fmt: skip
     """Gradients of x, of the first state and of each parameter (None for those not wanted)."""
-    program = kernels.program
-    sheet = _Sheet(kernels, x, states, parameters, back=True)
+    x = _dense(x)
+    sheet = _Sheet(program, x, states, parameters, back=True)
     step, order = x.shape[1:], sheet.strides[1:]
     g = _like(torch.zeros((), dtype=x.dtype).expand(x.shape) if g is None else g, x)
     ends = [(sheet.zero, 0) if e is None else sheet.operand(e) for e in g_ends]
@@ -141,10 +107,10 @@ class _Sheet:
     """The table of fields a kernel reads, and the tensors it must keep alive meanwhile."""
 
     def __init__(
-        self, kernels: Kernels, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], back: bool
+        self, program: Program, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], back: bool
     ) -> None:  # fmt: skip
-        program, steps = kernels.program, x.shape[0]
-        self.kernels, self.x, self.back, self.kept = kernels, x, back, []
+        steps = x.shape[0]
+        self.kernels, self.x, self.back, self.kept = _kernels(program), x, back, []
         self.count = math.prod(x.shape[1:])
         self.strides = (self.count, *x.stride()[1:])
         self.zero = self._keep(torch.zeros(llvm.LANES))
@@ -153,7 +119,8 @@ class _Sheet:
         hoisted = program.hoist(parameters) if program.frontier else []
         uniform = self._periodic(hoisted) if hoisted else []
         self.operands = [f for pair in (*map(self.operand, states), *uniform) for f in pair]
-        rows = max(1, llvm.scratch_rows(program, steps, back))
+        fixed, per_step = self.kernels.rows[back]
+        rows = max(1, fixed + per_step * steps)
         bytes_per_neuron = 4 * (rows + (2 * steps if back else 0))
         block = min(max(128, _BLOCK_BYTES // bytes_per_neuron), 4096, max(1, self.period))
         block = -(-block // llvm.LANES) * llvm.LANES
@@ -166,7 +133,7 @@ class _Sheet:
         self.fields = [
             steps, self.count, self.period, block, -(-scratch // 64) * 64, size,
             x.stride(0) if steps > 1 else 0, 0, ctypes.addressof(self.status), x.data_ptr(),
-            ctypes.addressof(kernels.constants),
+            ctypes.addressof(self.kernels.constants),
         ]  # fmt: skip
 
     def add(self, *fields: int) -> None:
@@ -175,7 +142,7 @@ class _Sheet:
     def run(self, out: Tensor) -> None:
         size = out.element_size() * llvm.LANES
         aligned = out.data_ptr() % size == 0 and self.count % llvm.LANES == 0 and self.period % llvm.LANES == 0
-        stream = aligned and out.numel() * out.element_size() > _STREAM_BYTES
+        stream = aligned and out.numel() * out.element_size() >= _STREAM_BYTES
         native.call(self.kernels.get(self.x.dtype, self.back, stream), self.fields, self.threads)
 
     def operand(self, value: Tensor) -> tuple[int, int]:

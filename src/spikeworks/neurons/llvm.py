@@ -121,6 +121,10 @@ class _Code:
             )
         return raw if kind == "float" else self(f"fpext {vector} {raw} to {VECTOR}")
 
+    def prefetch(self, base: str, index: str, kind: str) -> None:
+        """Ask for what the next step reads: rows lie far apart, and hardware prefetchers do not follow."""
+        self.do(f"call void @llvm.prefetch.p0(ptr {self.address(base, index, kind)}, i32 0, i32 3, i32 1)")
+
     def write(
         self, value: str, base: str, index: str, mask: str | None = None, kind: str = "float", stream: bool = False
     ) -> None:
@@ -261,6 +265,7 @@ def forward(program: Program, kind: str, stream: bool, math_: Math) -> str:
                         return c.read(k.pointer["x"], c.int("add", x_row, i), mask, kind)
                     return c.read(k.array(v - 1), i)
 
+                c.prefetch(k.pointer["x"], c.int("add", c.int("add", x_row, f["x_stride"]), i), kind)
                 out, *new = k.write_out([program.output, *program.new_states], load)
                 c.write(out, k.pointer["y"], c.int("add", y_row, i), mask, kind, stream)
                 for s in range(n):
@@ -323,7 +328,10 @@ def backward(program: Program, kind: str, stream: bool, math_: Math) -> str:
                 c.write(f"zeroinitializer", k.array(totals + p), i)
 
         def sweep(t: str) -> Callable[[str, str | None], None]:
+            x_row = c.int("add", c.int("mul", t, f["x_stride"]), first)
+
             def body(i: str, mask: str | None) -> None:
+                c.prefetch(k.pointer["x"], c.int("add", c.int("add", x_row, f["x_stride"]), i), kind)
                 new = k.write_out(program.new_states, load_at(t, i, mask))
                 after = c.int("mul", c.int("add", t, 1), n)
                 for s in range(n):
@@ -333,8 +341,10 @@ def backward(program: Program, kind: str, stream: bool, math_: Math) -> str:
 
         def back(t: str) -> Callable[[str, str | None], None]:
             y_row = c.int("add", c.int("mul", t, f["count"]), first)
+            g_row = c.int("add", c.int("mul", t, f["g_stride"]), first)
 
             def body(i: str, mask: str | None) -> None:
+                c.prefetch(k.pointer["g"], c.int("add", c.int("sub", g_row, f["g_stride"]), i), kind)
                 gx, *rest = k.write_out(results, load_at(t, i, mask))
                 c.write(gx, k.pointer["gx"], c.int("add", y_row, i), mask, kind, stream)
                 for s in range(n):
@@ -369,11 +379,12 @@ def needs_states(program: Program) -> bool:
     return any(a in program.state_values for _, node in nodes for a in node.args if isinstance(a, int))
 
 
-def scratch_rows(program: Program, steps: int, back: bool) -> int:
-    """How many floats of scratch per neuron of a block."""
+def scratch_rows(program: Program, back: bool) -> tuple[int, int]:
+    """Floats of scratch per neuron of a block: so many, and so many more per time step."""
     if not back:
-        return program.states
-    return program.states + len(program.wrt) + program.states * (steps if needs_states(program) else 1)
+        return program.states, 0
+    fixed = program.states + len(program.wrt)
+    return (fixed, program.states) if needs_states(program) else (fixed + program.states, 0)
 
 
 def _splat_literal(value: float) -> str:
@@ -498,7 +509,7 @@ def module(program: Program, kind: str, stream: bool, back: bool, math_: Math) -
     ]
     lines = [
         body, *declared, *scalar, *intrinsics, *masked, f"declare i1 @llvm.vector.reduce.or.v{LANES}i1({MASK})",
-        "declare i64 @llvm.smin.i64(i64, i64)", "declare i32 @omp_get_thread_num()",
+        "declare i64 @llvm.smin.i64(i64, i64)", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)", "declare i32 @omp_get_thread_num()",
         "declare i32 @omp_get_num_threads()", 'attributes #0 = { nounwind "prefer-vector-width"="512" }',
         "!0 = !{i32 1}",
     ]  # fmt: skip

@@ -18,8 +18,9 @@ import math
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from itertools import count
 from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -31,16 +32,25 @@ State = tuple[Tensor, ...]
 """The state of a neuron: a named tuple of float32 tensors, each of the shape of one time step ``[B, ...]``."""
 
 
-@cache
+_STATE_TYPES: dict[tuple[str, ...], type] = {}  # not a cached function: torch.compile would trace into it
+
+
 def state_type(fields: tuple[str, ...]) -> type:
     """The named tuple class for a state with these field names; one class per tuple of names, picklable."""
-    kind = namedtuple("State", fields)  # type: ignore[misc]  # field names are data here
-    kind.__reduce__ = lambda self: (_restore, (fields, tuple(self)))  # type: ignore[assignment, method-assign]
-    return kind
+    if fields not in _STATE_TYPES:
+        kind = namedtuple("State", fields)  # type: ignore[misc]  # field names are data here
+        kind.__reduce__ = lambda self: (_restore, (fields, tuple(self)))  # type: ignore[assignment, method-assign]
+        _STATE_TYPES[fields] = kind
+    return _STATE_TYPES[fields]
 
 
 def _restore(fields: tuple[str, ...], values: tuple[Tensor, ...]) -> State:
     return state_type(fields)(*values)
+
+
+BY_HANDLE: WeakValueDictionary[str, Neuron] = WeakValueDictionary()
+"""Every living neuron by its handle."""
+_COUNT = count()
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +68,7 @@ class NeuronType:
     def __post_init__(self) -> None:
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
             object.__setattr__(self, name, getattr(self.step, name))
+        state_type(self.state_names)  # made here, never while a graph is traced
 
     def __call__(self, **values: Any) -> Neuron:
         if unknown := values.keys() - self.defaults.keys():
@@ -116,6 +127,15 @@ class Neuron:
     parameters: dict[str, Parameter]
     options: dict[str, Any]
     initial: dict[str, Any]
+    handle: str = field(default="", init=False)
+    """A name for this object in this process, by which a registered operator finds it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "handle", f"{self.kind.__name__}-{next(_COUNT)}")
+        BY_HANDLE[self.handle] = self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Neuron, (self.kind, self.parameters, self.options, self.initial)  # a copy gets a handle of its own
 
     @property
     def state_names(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from . import eager
+from .backends import choose
 from .neuron import Neuron, Parameter, State, state_type
 
 
@@ -31,7 +32,8 @@ def scan(
     """
     _check_input(neuron, x_T, parameters)
     state = start(neuron, x_T, parameters) if state is None else _check_state(neuron, x_T, state)
-    return eager.run(neuron, x_T, state, parameters)
+    out, end = choose(neuron, x_T, backend, parameters)(neuron, x_T, state, parameters)
+    return out, end
 
 
 def start(neuron: Neuron, x_T: Tensor, parameters: Mapping[str, Parameter] | None = None) -> State:

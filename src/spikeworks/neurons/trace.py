@@ -37,7 +37,7 @@ class Node:
     boolean: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A step and its adjoint in single-assignment form.
 

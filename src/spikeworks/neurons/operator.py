@@ -1,0 +1,136 @@
+"""The multi-step operator: a traced step under autograd and ``torch.library``, whatever device runs it.
+
+Forward saves its inputs and nothing else. In eager mode it is an ``autograd.Function``; ``torch.compile`` and
+``torch.export`` see the same functions as the registered operator ``spikeworks::scan``, which costs 55 µs more per call
+in Python (of about 80), hence not used where nobody looks at the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .neuron import BY_HANDLE, Neuron, Parameter, State, state_type
+from .trace import Program, Untraceable, trace
+
+_PROGRAMS: dict[Any, Program] = {}
+
+
+def program(neuron: Neuron, shape: torch.Size, parameters: Mapping[str, Parameter], wrt: tuple[str, ...]) -> Program:
+    """The traced step of a neuron at a per-step shape; kept, since a trace costs about a millisecond.
+
+    :raises Untraceable: with the reason.
+    """
+    plain = tuple((k, None if isinstance(v, Tensor) else v) for k, v in parameters.items())
+    key = (neuron.kind, plain, tuple(neuron.options.items()), shape, wrt)
+    try:
+        found = _PROGRAMS.get(key)
+    except TypeError as error:
+        raise Untraceable(f"an option cannot be hashed ({error})") from error
+    if found is None:
+        found = _PROGRAMS[key] = trace(neuron, shape, parameters, wrt)
+    return found
+
+
+def run(neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Parameter]) -> tuple[Tensor, State]:
+    """As :func:`spikeworks.neurons.eager.run`, through the kernels of the input's device."""
+    bound = {**neuron.parameters, **parameters}
+    tensors = {k: v for k, v in bound.items() if isinstance(v, Tensor)}
+    if torch.compiler.is_compiling():
+        out, *end = torch.ops.spikeworks.scan(x_T, list(state), list(tensors.values()), list(tensors), neuron.handle)
+    else:
+        wrt = tuple(k for k, v in tensors.items() if v.requires_grad) if torch.is_grad_enabled() else ()
+        traced = program(neuron, x_T.shape[1:], bound, wrt)
+        out, *end = _Scan.apply(traced, len(state), x_T, *state, *tensors.values())
+    return out, state_type(neuron.state_names)(*end)
+
+
+def _device(x: Tensor) -> Any:
+    from . import fused_cpu, fused_gpu
+
+    return fused_gpu if x.is_cuda else fused_cpu
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, program: Program, states: int, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        ctx.program, ctx.states = program, states
+        ctx.save_for_backward(x, *rest)
+        ctx.set_materialize_grads(False)
+        return tuple(_device(x).forward(program, x, rest[:states], rest[states:]))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "The fused backward cannot be differentiated again (create_graph=True); run the neuron with "
+                "backend='eager' for second derivatives."
+            )
+        x, *rest = ctx.saved_tensors
+        states, parameters = rest[: ctx.states], rest[ctx.states :]
+        gx, g_states, g_parameters = _device(x).backward(ctx.program, x, states, parameters, grads[0], grads[1:])
+        return None, None, gx, *g_states, *g_parameters
+
+
+# ---- the same as a registered operator, for compilers ----
+
+_LIBRARY = torch.library.Library("spikeworks", "DEF")
+_LIBRARY.define("scan(Tensor x, Tensor[] state, Tensor[] parameters, str[] names, str neuron) -> Tensor[]")
+_LIBRARY.define(
+    "scan_backward(Tensor x, Tensor[] state, Tensor[] parameters, Tensor g, Tensor[] g_end, str[] names, str neuron)"
+    " -> Tensor[]"
+)
+
+
+def _retrace(handle: str, x: Tensor, names: Sequence[str], parameters: Sequence[Tensor]) -> Program:
+    neuron = BY_HANDLE[handle]
+    bound = {**neuron.parameters, **dict(zip(names, parameters, strict=True))}
+    return program(neuron, x.shape[1:], bound, tuple(names))
+
+
+def _scan(x: Tensor, state: list[Tensor], parameters: list[Tensor], names: list[str], neuron: str) -> list[Tensor]:
+    return _device(x).forward(_retrace(neuron, x, names, parameters), x, state, parameters)
+
+
+def _scan_backward(
+    x: Tensor, state: list[Tensor], parameters: list[Tensor], g: Tensor, g_end: list[Tensor], names: list[str],
+    neuron: str,
+) -> list[Tensor]:
+    traced = _retrace(neuron, x, names, parameters)
+    gx, g_state, g_parameters = _device(x).backward(traced, x, state, parameters, g, g_end)
+    return [gx, *g_state, *g_parameters]
+
+
+def _fake_scan(x: Tensor, state: list[Tensor], parameters: list[Tensor], names: list[str], neuron: str) -> list[Tensor]:
+    return [torch.empty_like(x), *(torch.empty_like(x[0], dtype=torch.float32) for _ in state)]
+
+
+def _fake_backward(
+    x: Tensor, state: list[Tensor], parameters: list[Tensor], g: Tensor, g_end: list[Tensor], names: list[str],
+    neuron: str,
+) -> list[Tensor]:
+    ends = (torch.empty_like(x[0], dtype=torch.float32) for _ in state)
+    return [torch.empty_like(x), *ends, *(torch.empty_like(p) for p in parameters)]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    x, state, parameters, ctx.names, ctx.neuron = inputs
+    ctx.states = len(state)
+    ctx.save_for_backward(x, *state, *parameters)
+
+
+def _differentiate(ctx: Any, grads: list[Tensor]) -> tuple[Any, ...]:
+    x, *rest = ctx.saved_tensors
+    state, parameters = rest[: ctx.states], rest[ctx.states :]
+    made = torch.ops.spikeworks.scan_backward(x, state, parameters, grads[0], list(grads[1:]), ctx.names, ctx.neuron)
+    return made[0], made[1 : 1 + ctx.states], made[1 + ctx.states :], None, None
+
+
+for _name, _run, _fake in (("scan", _scan, _fake_scan), ("scan_backward", _scan_backward, _fake_backward)):
+    for _where in ("CPU", "CUDA"):
+        _LIBRARY.impl(_name, _run, _where)
+    torch.library.register_fake(f"spikeworks::{_name}", _fake, lib=_LIBRARY)
+torch.library.register_autograd("spikeworks::scan", _differentiate, setup_context=_save, lib=_LIBRARY)
