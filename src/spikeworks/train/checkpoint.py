@@ -122,5 +122,5 @@ def _fits(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
     )  # fmt: skip
     raise ValueError(
         f"{source} is of another network ({first}; {len(missing)} missing, {len(foreign)} unknown, {len(shaped)} "
-        f"of another shape), expected the {len(own)} tensors of {type(network).__name__}; build the network they are of."
+        f"of another shape), expected the {len(own)} tensors of {type(network).__name__}; build that network."
     )
