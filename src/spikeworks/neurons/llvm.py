@@ -72,7 +72,7 @@ class _Code:
         self.lines.append(f"  %t{self.count} = {text}")
         return f"%t{self.count}"
 
-    def int(self, op: str, a: str, b: object) -> str:
+    def integer(self, op: str, a: str, b: object) -> str:
         """Arithmetic on 64-bit positions."""
         return self(f"{op} i64 {a}, {b}")
 
@@ -92,7 +92,7 @@ class _Code:
         self.do(f"br i1 {more}, label %{label}b, label %{label}e")
         self.lines.append(f"{label}b:")
         yield index
-        self.do(f"store i64 {self.int('add', index, step)}, ptr {slot}")
+        self.do(f"store i64 {self.integer('add', index, step)}, ptr {slot}")
         self.do(f"br label %{label}")
         self.lines.append(f"{label}e:")
 
@@ -184,28 +184,28 @@ class _Kernel:
         thread = c(f"sext i32 {c('call i32 @omp_get_thread_num()')} to i64")
         threads = c(f"sext i32 {c('call i32 @omp_get_num_threads()')} to i64")
         period, block, count = f["period"], f["block"], f["count"]
-        per_row = c.int("sdiv", c.int("sub", c.int("add", period, block), 1), block)
-        rows = c.int("sdiv", c.int("sub", c.int("add", count, period), 1), period)
-        total = c.int("mul", per_row, rows)
-        start = c.int("sdiv", c.int("mul", total, thread), threads)
-        stop = c.int("sdiv", c.int("mul", total, c.int("add", thread, 1)), threads)
-        offset = c.int("mul", thread, f["scratch_size"])
+        per_row = c.integer("sdiv", c.integer("sub", c.integer("add", period, block), 1), block)
+        rows = c.integer("sdiv", c.integer("sub", c.integer("add", count, period), 1), period)
+        total = c.integer("mul", per_row, rows)
+        start = c.integer("sdiv", c.integer("mul", total, thread), threads)
+        stop = c.integer("sdiv", c.integer("mul", total, c.integer("add", thread, 1)), threads)
+        offset = c.integer("mul", thread, f["scratch_size"])
         self.scratch = c(f"getelementptr i8, ptr {self.pointer['scratch']}, i64 {offset}")
         with c.loop(start, stop) as b:
-            within = c.int("mul", c.int("srem", b, per_row), block)
-            first = c.int("add", c.int("mul", c.int("sdiv", b, per_row), period), within)
-            left, end = c.int("sub", period, within), c.int("sub", count, first)
+            within = c.integer("mul", c.integer("srem", b, per_row), block)
+            first = c.integer("add", c.integer("mul", c.integer("sdiv", b, per_row), period), within)
+            left, end = c.integer("sub", period, within), c.integer("sub", count, first)
             length = c(f"call i64 @llvm.smin.i64(i64 {left}, i64 {end})")
             yield first, within, c(f"call i64 @llvm.smin.i64(i64 {length}, i64 {block})")
 
     def over(self, length: str, body: Callable[[str, str | None], None]) -> None:
         """``body(index, mask)`` for the full vectors of a block, then once masked for the rest."""
         c = self.code
-        full = c.int("and", length, -LANES)
+        full = c.integer("and", length, -LANES)
         with c.loop("0", full, LANES) as i:
             body(i, None)
         with c.when(c(f"icmp slt i64 {full}, {length}")):
-            rest = c(f"trunc i64 {c.int('sub', length, full)} to i32")
+            rest = c(f"trunc i64 {c.integer('sub', length, full)} to i32")
             one = c(f"insertelement <{LANES} x i32> poison, i32 {rest}, i32 0")
             wide = f"<{LANES} x i32>"
             all_ = c(f"shufflevector {wide} {one}, {wide} poison, {wide} zeroinitializer")
@@ -213,13 +213,13 @@ class _Kernel:
             body(full, c(f"icmp ult {wide} <{lanes}>, {all_}"))
 
     def operand(self, name: str, index: str, mask: str | None) -> str:
-        at = self.code.int("mul", index, self.field[f"{name}_stride"])
+        at = self.code.integer("mul", index, self.field[f"{name}_stride"])
         return self.code.read(self.pointer[name], at, mask)
 
     def array(self, slot: int, t: str = "0") -> str:
         """A scratch array of one block: number ``slot`` plus ``t``."""
         c = self.code
-        return c.address(self.scratch, c.int("mul", c.int("add", t, slot), self.field["block"]))
+        return c.address(self.scratch, c.integer("mul", c.integer("add", t, slot), self.field["block"]))
 
     def write_out(self, results: Sequence[Operand], load: Callable[[int], str]) -> list[str]:
         """The nodes that ``results`` need, as instructions; ``load`` supplies inputs when first used."""
@@ -251,30 +251,30 @@ def forward(program: Program, kind: str, stream: bool, math_: Math) -> str:
 
         def begin(i: str, mask: str | None) -> None:
             for s in range(n):
-                c.write(k.operand(f"v{s}", c.int("add", first, i), mask), k.array(s), i)
+                c.write(k.operand(f"v{s}", c.integer("add", first, i), mask), k.array(s), i)
 
         def step(t: str) -> Callable[[str, str | None], None]:
-            x_row = c.int("add", c.int("mul", t, f["x_stride"]), first)
-            y_row = c.int("add", c.int("mul", t, f["count"]), first)
+            x_row = c.integer("add", c.integer("mul", t, f["x_stride"]), first)
+            y_row = c.integer("add", c.integer("mul", t, f["count"]), first)
 
             def body(i: str, mask: str | None) -> None:
                 def load(v: int) -> str:
                     if v < 0:
-                        return k.operand(f"u{-1 - v}", c.int("add", within, i), mask)
+                        return k.operand(f"u{-1 - v}", c.integer("add", within, i), mask)
                     if v == 0:
-                        return c.read(k.pointer["x"], c.int("add", x_row, i), mask, kind)
+                        return c.read(k.pointer["x"], c.integer("add", x_row, i), mask, kind)
                     return c.read(k.array(v - 1), i)
 
-                c.prefetch(k.pointer["x"], c.int("add", c.int("add", x_row, f["x_stride"]), i), kind)
+                c.prefetch(k.pointer["x"], c.integer("add", c.integer("add", x_row, f["x_stride"]), i), kind)
                 out, *new = k.write_out([program.output, *program.new_states], load)
-                c.write(out, k.pointer["y"], c.int("add", y_row, i), mask, kind, stream)
+                c.write(out, k.pointer["y"], c.integer("add", y_row, i), mask, kind, stream)
                 for s in range(n):
                     c.write(new[s], k.array(s), i)
 
             return body
 
         def end(i: str, mask: str | None) -> None:
-            at = c.int("add", first, i)
+            at = c.integer("add", first, i)
             for s in range(n):
                 value = c.read(k.array(s), i)
                 gap = c(f"fsub {VECTOR} {value}, {value}")  # NaN if the state is NaN or infinite
@@ -282,7 +282,7 @@ def forward(program: Program, kind: str, stream: bool, math_: Math) -> str:
                 bad = bad if mask is None else c(f"and {MASK} {bad}, {mask}")
                 with c.when(c(f"call i1 @llvm.vector.reduce.or.v{LANES}i1({MASK} {bad})")):
                     c.do(f"store i64 {s + 1}, ptr {k.pointer['status']}")
-                with c.when(c.int("icmp ne", f[f"v{s}_end"], 0)):
+                with c.when(c.integer("icmp ne", f[f"v{s}_end"], 0)):
                     c.write(value, k.pointer[f"v{s}_end"], at, mask)
 
         k.over(length, begin)
@@ -302,25 +302,25 @@ def backward(program: Program, kind: str, stream: bool, math_: Math) -> str:
     with k.blocks() as (first, within, length):
 
         def load_at(t: str, i: str, mask: str | None) -> Callable[[int], str]:
-            x_row = c.int("add", c.int("mul", t, f["x_stride"]), first)
-            g_row = c.int("add", c.int("mul", t, f["g_stride"]), first)
-            row = c.int("mul", t, n)
+            x_row = c.integer("add", c.integer("mul", t, f["x_stride"]), first)
+            g_row = c.integer("add", c.integer("mul", t, f["g_stride"]), first)
+            row = c.integer("mul", t, n)
 
             def load(v: int) -> str:
                 if v < 0:
-                    return k.operand(f"u{-1 - v}", c.int("add", within, i), mask)
+                    return k.operand(f"u{-1 - v}", c.integer("add", within, i), mask)
                 if v == 0:
-                    return c.read(k.pointer["x"], c.int("add", x_row, i), mask, kind)
+                    return c.read(k.pointer["x"], c.integer("add", x_row, i), mask, kind)
                 if v in program.state_values:
                     return c.read(k.array(before + v - 1, row), i)
                 if v == program.grad_output:
-                    return c.read(k.pointer["g"], c.int("add", g_row, i), mask, kind)
+                    return c.read(k.pointer["g"], c.integer("add", g_row, i), mask, kind)
                 return c.read(k.array(gradients + v - program.grad_new_states[0]), i)
 
             return load
 
         def begin(i: str, mask: str | None) -> None:
-            at = c.int("add", first, i)
+            at = c.integer("add", first, i)
             for s in range(n):
                 c.write(k.operand(f"v{s}", at, mask), k.array(before + s), i)
                 c.write(k.operand(f"gv{s}_end", at, mask), k.array(gradients + s), i)
@@ -328,25 +328,25 @@ def backward(program: Program, kind: str, stream: bool, math_: Math) -> str:
                 c.write(f"zeroinitializer", k.array(totals + p), i)
 
         def sweep(t: str) -> Callable[[str, str | None], None]:
-            x_row = c.int("add", c.int("mul", t, f["x_stride"]), first)
+            x_row = c.integer("add", c.integer("mul", t, f["x_stride"]), first)
 
             def body(i: str, mask: str | None) -> None:
-                c.prefetch(k.pointer["x"], c.int("add", c.int("add", x_row, f["x_stride"]), i), kind)
+                c.prefetch(k.pointer["x"], c.integer("add", c.integer("add", x_row, f["x_stride"]), i), kind)
                 new = k.write_out(program.new_states, load_at(t, i, mask))
-                after = c.int("mul", c.int("add", t, 1), n)
+                after = c.integer("mul", c.integer("add", t, 1), n)
                 for s in range(n):
                     c.write(new[s], k.array(before + s, after), i)
 
             return body
 
         def back(t: str) -> Callable[[str, str | None], None]:
-            y_row = c.int("add", c.int("mul", t, f["count"]), first)
-            g_row = c.int("add", c.int("mul", t, f["g_stride"]), first)
+            y_row = c.integer("add", c.integer("mul", t, f["count"]), first)
+            g_row = c.integer("add", c.integer("mul", t, f["g_stride"]), first)
 
             def body(i: str, mask: str | None) -> None:
-                c.prefetch(k.pointer["g"], c.int("add", c.int("sub", g_row, f["g_stride"]), i), kind)
+                c.prefetch(k.pointer["g"], c.integer("add", c.integer("sub", g_row, f["g_stride"]), i), kind)
                 gx, *rest = k.write_out(results, load_at(t, i, mask))
-                c.write(gx, k.pointer["gx"], c.int("add", y_row, i), mask, kind, stream)
+                c.write(gx, k.pointer["gx"], c.integer("add", y_row, i), mask, kind, stream)
                 for s in range(n):
                     c.write(rest[s], k.array(gradients + s), i)
                 for p in range(len(program.wrt)):
@@ -356,19 +356,19 @@ def backward(program: Program, kind: str, stream: bool, math_: Math) -> str:
             return body
 
         def end(i: str, mask: str | None) -> None:
-            at = c.int("add", first, i)
+            at = c.integer("add", first, i)
             for s in range(n):
-                with c.when(c.int("icmp ne", f[f"gv{s}"], 0)):
+                with c.when(c.integer("icmp ne", f[f"gv{s}"], 0)):
                     c.write(c.read(k.array(gradients + s), i), k.pointer[f"gv{s}"], at, mask)
             for p in range(len(program.wrt)):
                 c.write(c.read(k.array(totals + p), i), k.pointer[f"gp{p}"], at, mask)
 
         k.over(length, begin)
         if needs_states(program):
-            with c.loop("0", c.int("sub", f["steps"], 1)) as t:
+            with c.loop("0", c.integer("sub", f["steps"], 1)) as t:
                 k.over(length, sweep(t))
         with c.loop("0", f["steps"]) as back_t:
-            k.over(length, back(c.int("sub", c.int("sub", f["steps"], 1), back_t)))
+            k.over(length, back(c.integer("sub", c.integer("sub", f["steps"], 1), back_t)))
         k.over(length, end)
     return k.finish()
 
