@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from types import CodeType, ModuleType
 from typing import Any
 
+import torch
 from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeCallHintParamViolation, BeartypeCallHintReturnViolation
 from torch.fx import Proxy
@@ -30,12 +31,17 @@ class AnnotationError(Exception):
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` with arguments and result held to its annotations."""
-    typed = beartype(conf=CONFIGURATION)(function)
+
+    @functools.cache
+    def typed() -> Callable[..., Any]:  # at the first call: by then every name in an annotation is defined
+        return beartype(conf=CONFIGURATION)(function)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_compiling():  # the compiler sees the function as users have it
+            return function(*args, **kwargs)
         try:
-            return typed(*args, **kwargs)
+            return typed()(*args, **kwargs)
         except BeartypeCallHintReturnViolation as violation:
             raise AnnotationError(str(violation)) from None
         except BeartypeCallHintParamViolation as violation:
