@@ -8,8 +8,8 @@ layers carry from one call to the next is passed in and handed back; modules hol
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,11 @@ class Passage:
         return y_T.flatten(0, 1)
 
 
-_PASSAGE: ContextVar[Passage | None] = ContextVar("passage", default=None)
+class _Thread(threading.local):
+    passage: Passage | None = None  # the window this thread is in, while an SNN runs (torch.compile traces it)
+
+
+_THREAD = _Thread()
 
 
 class Temporal(nn.Module):
@@ -52,7 +56,7 @@ class Temporal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """A fresh start on ``[T, B, ...]``; inside an :class:`SNN`, the running window folded to ``[T·B, ...]``."""
-        passage = _PASSAGE.get()
+        passage = _THREAD.passage
         return self.run(x, None)[0] if passage is None else passage.through(self, x)
 
     def stream(self, x_T: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -103,11 +107,11 @@ class SNN(nn.Module):
                 f"SNN got a state for {sorted(unknown)}, expected layers among {sorted(names.values())}; "
                 "pass the state this network returned."
             )
-        token = _PASSAGE.set(passage)
+        outer, _THREAD.passage = _THREAD.passage, passage
         try:
             y = self.network(x_T.flatten(0, 1))
         finally:
-            _PASSAGE.reset(token)
+            _THREAD.passage = outer
         return y.unflatten(0, (x_T.shape[0], -1)), passage.outgoing
 
     def step(self, x: Tensor, state: NetworkState | None = None) -> tuple[Tensor, NetworkState]:

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import eager, fused_cpu, fused_gpu, operator
-from .neuron import Neuron, NeuronType, Parameter, State, state_type
+from . import eager, fused_cpu, fused_gpu
+from .native import aside, constant_when_compiled
+from .neuron import BY_HANDLE, Neuron, NeuronType, Parameter, State, state_type
 from .trace import Untraceable
 
 BACKENDS: dict[str, Any] = {"eager": eager, "fused_cpu": fused_cpu, "fused_gpu": fused_gpu}
@@ -33,21 +34,22 @@ def choose(neuron: Neuron, x_T: Tensor, backend: str, parameters: Mapping[str, P
     if backend not in (*BACKENDS, "auto"):
         raise ValueError(f"scan got backend={backend!r}, expected 'auto' or one of {list(BACKENDS)}; choose one.")
     name = backend if backend != "auto" else "fused_gpu" if x_T.is_cuda else "fused_cpu"
-    bound = {**neuron.parameters, **parameters}
-    plain = tuple((k, None if isinstance(v, Tensor) else v) for k, v in bound.items())
-    reason = BACKENDS[name].unsupported(x_T) or _refusal(name, _Asked(neuron, bound, x_T.dim() - 1, plain))
+    tensors = tuple(k for k, v in (neuron.parameters | parameters).items() if isinstance(v, Tensor))
+    reason = BACKENDS[name].unsupported(x_T) or _refusal(name, neuron.handle, x_T.dim() - 1, tensors)
     if reason is None:
         return BACKENDS[name].run  # type: ignore[no-any-return]
     if backend != "auto":
         raise ValueError(f"{name} cannot run {neuron.kind.__name__} because {reason}; use backend='auto' or 'eager'.")
-    _say(neuron.kind, reason)
+    if not torch.compiler.is_compiling():
+        _say(neuron.kind, reason)
     return eager.run
 
 
 def _wants_kernels(x_T: Tensor) -> bool:
     if x_T.dtype == torch.float64:  # the reference precision: only the reference computes in it
         return False
-    return x_T.device.type in ("cpu", "cuda") and torch._C._functorch.peek_interpreter_stack() is None
+    transformed = not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
+    return x_T.device.type in ("cpu", "cuda") and not transformed
 
 
 @cache
@@ -55,50 +57,49 @@ def _say(kind: NeuronType, reason: str) -> None:
     warnings.warn(f"{kind.__name__} runs on the eager backend because {reason}.", stacklevel=4)
 
 
-class _Asked:
-    """A question that is answered once for all neurons of the same structure, whatever their tensors hold."""
+@constant_when_compiled
+def _refusal(name: str, handle: str, rank: int, tensors: tuple[str, ...]) -> str | None:
+    """Why a fused backend cannot run this neuron with these parameters as tensors; ``None`` if it can."""
+    key = (name, handle, rank, tensors)
+    if key not in _ANSWERS:
+        neuron = BY_HANDLE[handle]
+        numbers = tuple((k, v) for k, v in neuron.parameters.items() if k not in tensors)
+        try:
+            structure = (name, neuron.kind, tuple(neuron.options.items()), numbers, rank, tensors)
+            if structure not in _ANSWERS:
+                _ANSWERS[structure] = _try(name, neuron, rank, tensors)
+            _ANSWERS[key] = _ANSWERS[structure]
+        except TypeError as error:
+            _ANSWERS[key] = f"an option cannot be hashed ({error})"
+    return _ANSWERS[key]
 
-    def __init__(self, neuron: Neuron, bound: Mapping[str, Parameter], rank: int, plain: tuple[Any, ...]) -> None:
-        self.neuron, self.bound, self.rank = neuron, bound, rank
-        self.key = (neuron.kind, rank, plain, tuple(neuron.options.items()))
 
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Asked) and self.key == other.key
+_ANSWERS: dict[Any, str | None] = {}
 
 
-def _refusal(name: str, asked: _Asked) -> str | None:
+def _try(name: str, neuron: Neuron, rank: int, tensors: tuple[str, ...]) -> str | None:
+    """Trace the neuron, compile it, and compare one small run with eager."""
     try:
-        return _cached_refusal(name, asked)
-    except TypeError as error:
-        return f"an option cannot be hashed ({error})"
-
-
-@cache
-def _cached_refusal(name: str, asked: _Asked) -> str | None:
-    """Why a fused backend cannot run this neuron, found by tracing it and comparing one small run with eager."""
-    try:
-        return None if _agrees(BACKENDS[name].run, asked) else "its kernel disagrees with the eager step"
+        agreed = aside(lambda: _agrees(BACKENDS[name].run, neuron, rank, tensors))
+        return None if agreed else "its kernel disagrees with the eager step"
     except Untraceable as error:
         return str(error)
 
 
-def _agrees(run: Run, asked: _Asked) -> bool:
-    shape = (3, *[2] * (asked.rank - 1))
+def _agrees(run: Run, neuron: Neuron, rank: int, tensors: tuple[str, ...]) -> bool:
+    shape = (3, *[2] * (rank - 1))
     random = torch.Generator().manual_seed(0)
     x_T = torch.rand((4, *shape), generator=random) * 2 - 0.5
     g_T = torch.rand(x_T.shape, generator=random)
-    # tensors of any shape become one number: what is checked is the kernel, not the broadcasting
-    held = {k: v.detach().reshape(-1)[:1].cpu() for k, v in asked.bound.items() if isinstance(v, Tensor)}
+    # a tensor of any shape becomes one number: what is checked is the kernel, not the broadcasting
+    values = {k: torch.as_tensor(neuron.parameters[k], dtype=torch.float32).detach() for k in tensors}
+    held = {k: v.reshape(-1)[:1].cpu() for k, v in values.items()}
     results = []
     for backend in (eager.run, run):
-        x, tensors = x_T.clone().requires_grad_(), {k: v.clone().requires_grad_() for k, v in held.items()}
-        start = asked.neuron.start({**asked.bound, **tensors})
-        values = (torch.as_tensor(v, dtype=torch.float32).detach().expand(shape) for v in start)
-        out, end = backend(asked.neuron, x, state_type(asked.neuron.state_names)(*values), {**asked.bound, **tensors})
+        x, given = x_T.clone().requires_grad_(), {k: v.clone().requires_grad_() for k, v in held.items()}
+        begin = (torch.as_tensor(v, dtype=torch.float32).detach().expand(shape) for v in neuron.start(given))
+        out, end = backend(neuron, x, state_type(neuron.state_names)(*begin), given)
         total = (out * g_T).sum() + sum(e.sum() for e in end)
-        grads = torch.autograd.grad(total, [x, *tensors.values()], allow_unused=True) if total.requires_grad else ()
+        grads = torch.autograd.grad(total, [x, *given.values()], allow_unused=True) if total.requires_grad else ()
         results.append([out, *end, *(torch.zeros(()) if g is None else g for g in grads)])
     return all(torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True) for a, b in zip(*results, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 
@@ -55,7 +56,7 @@ def unsupported(x_T: Tensor) -> str | None:
 
 def run(neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Parameter]) -> tuple[Tensor, State]:
     """As :func:`spikeworks.neurons.eager.run`, on the CPU, for float32, bfloat16 and float16 input."""
-    return operator.run(neuron, x_T, state, parameters)
+    return operator.run(sys.modules[__name__], neuron, x_T, state, parameters)
 
 
 def forward(program: Program, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:

@@ -13,7 +13,8 @@ import hashlib
 import os
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,28 @@ _SLEEF = {  # the functions eager torch uses, so that transcendental neurons agr
 }  # fmt: skip
 
 
-@cache
+def constant_when_compiled(function: Any) -> Any:
+    """Have ``torch.compile`` take the result as a constant: ``torch.compiler.assume_constant_result``, which would
+    import ``torch._dynamo`` (over a second) to set the same mark."""
+    function._dynamo_marked_constant = True
+    return function
+
+
+def aside(function: Callable[[], Any]) -> Any:
+    """Call a function in a thread of its own, free of the modes and keys that compilers and transforms leave on the
+    calling thread; its result is returned, its exception raised here."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+@constant_when_compiled
 def unavailable() -> str | None:
     """Why kernels cannot be compiled here; ``None`` if they can."""
+    return _unavailable()
+
+
+@cache
+def _unavailable() -> str | None:
     try:
         _engine()
     except Exception as error:  # any failure of a compiler we do not control means: run eagerly

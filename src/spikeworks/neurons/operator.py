@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .native import aside
 from .neuron import BY_HANDLE, Neuron, Parameter, State, state_type
 from .trace import Program, Untraceable, trace
 
@@ -31,12 +32,15 @@ def program(neuron: Neuron, shape: torch.Size, parameters: Mapping[str, Paramete
     except TypeError as error:
         raise Untraceable(f"an option cannot be hashed ({error})") from error
     if found is None:
-        found = _PROGRAMS[key] = trace(neuron, shape, parameters, wrt)
+        found = _PROGRAMS[key] = aside(lambda: trace(neuron, shape, parameters, wrt))
     return found
 
 
-def run(neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Parameter]) -> tuple[Tensor, State]:
-    """As :func:`spikeworks.neurons.eager.run`, through the kernels of the input's device."""
+def run(
+    device: Any, neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Parameter]
+) -> tuple[Tensor, State]:
+    """As :func:`spikeworks.neurons.eager.run`, through the kernels of ``device``: a backend module with ``forward``
+    and ``backward``."""
     bound = {**neuron.parameters, **parameters}
     tensors = {k: v for k, v in bound.items() if isinstance(v, Tensor)}
     if torch.compiler.is_compiling():
@@ -44,23 +48,17 @@ def run(neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Para
     else:
         wrt = tuple(k for k, v in tensors.items() if v.requires_grad) if torch.is_grad_enabled() else ()
         traced = program(neuron, x_T.shape[1:], bound, wrt)
-        out, *end = _Scan.apply(traced, len(state), x_T, *state, *tensors.values())
+        out, *end = _Scan.apply(device, traced, len(state), x_T, *state, *tensors.values())
     return out, state_type(neuron.state_names)(*end)
-
-
-def _device(x: Tensor) -> Any:
-    from . import fused_cpu, fused_gpu
-
-    return fused_gpu if x.is_cuda else fused_cpu
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, program: Program, states: int, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        ctx.program, ctx.states = program, states
+    def forward(ctx: Any, device: Any, program: Program, states: int, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        ctx.device, ctx.program, ctx.states = device, program, states
         ctx.save_for_backward(x, *rest)
         ctx.set_materialize_grads(False)
-        return tuple(_device(x).forward(program, x, rest[:states], rest[states:]))
+        return tuple(device.forward(program, x, rest[:states], rest[states:]))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
@@ -71,8 +69,8 @@ class _Scan(torch.autograd.Function):
             )
         x, *rest = ctx.saved_tensors
         states, parameters = rest[: ctx.states], rest[ctx.states :]
-        gx, g_states, g_parameters = _device(x).backward(ctx.program, x, states, parameters, grads[0], grads[1:])
-        return None, None, gx, *g_states, *g_parameters
+        gx, g_states, g_parameters = ctx.device.backward(ctx.program, x, states, parameters, grads[0], grads[1:])
+        return None, None, None, gx, *g_states, *g_parameters
 
 
 # ---- the same as a registered operator, for compilers ----
@@ -83,6 +81,12 @@ _LIBRARY.define(
     "scan_backward(Tensor x, Tensor[] state, Tensor[] parameters, Tensor g, Tensor[] g_end, str[] names, str neuron)"
     " -> Tensor[]"
 )
+
+
+def _device(x: Tensor) -> Any:
+    from . import fused_cpu, fused_gpu
+
+    return fused_gpu if x.is_cuda else fused_cpu
 
 
 def _retrace(handle: str, x: Tensor, names: Sequence[str], parameters: Sequence[Tensor]) -> Program:

@@ -31,6 +31,8 @@ def scan(
         shape, device or number of variables, or an unknown parameter or backend.
     """
     _check_input(neuron, x_T, parameters)
+    if any(not isinstance(value, Tensor) for value in parameters.values()):
+        neuron, parameters = neuron.replace(**parameters), {}
     state = start(neuron, x_T, parameters) if state is None else _check_state(neuron, x_T, state)
     out, end = choose(neuron, x_T, backend, parameters)(neuron, x_T, state, parameters)
     return out, end
