@@ -47,5 +47,5 @@ bench: $(VENV)/.ready-demo
 	$(BIN)/spikeworks bench
 
 clean:
-	rm -rf $(VENV) site dist build out .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site dist build spikeworks-report .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
