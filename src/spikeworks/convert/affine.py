@@ -1,0 +1,191 @@
+"""Which operations of a network a mean passes through: what is affine in the activations, and what is not, by name.
+
+A rate-coded spiking network computes with means over time. An operation that is affine in the activations gives the
+mean of its outputs from the mean of its inputs; any other does not, and has to be refused unless it becomes a neuron.
+"""
+
+from __future__ import annotations
+
+import operator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+from torch.fx.node import map_arg
+from torch.nn.modules import batchnorm, conv, padding, pooling
+
+from ..layers import Temporal
+from .activation import Activation
+
+CONVOLUTIONS = (conv._ConvNd,)  # all of Conv1d ... ConvTranspose3d
+NORMS = (batchnorm._BatchNorm,)
+DROPOUTS = (nn.modules.dropout._DropoutNd, nn.Identity)
+MAX_POOLS = (pooling._MaxPoolNd, pooling._AdaptiveMaxPoolNd)
+AVERAGE_POOLS = (pooling._AvgPoolNd, pooling._AdaptiveAvgPoolNd)
+
+AFFINE_MODULES: tuple[type[nn.Module], ...] = (
+    nn.Linear, *CONVOLUTIONS, *NORMS, *DROPOUTS, *AVERAGE_POOLS, nn.Flatten, nn.Unflatten, nn.Upsample,
+    nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, nn.Fold, nn.Unfold, padding._ConstantPadNd,
+    padding._ReflectionPadNd, padding._ReplicationPadNd, padding._CircularPadNd,
+)  # fmt: skip
+"""Modules that are affine in their one input (batch normalisation in evaluation mode)."""
+
+_ADD: set[Any] = {
+    operator.add, operator.sub, operator.neg, operator.getitem, torch.add, torch.sub, torch.neg, torch.cat,
+    torch.concat, torch.stack, torch.flatten, torch.reshape, torch.permute, torch.transpose, torch.squeeze,
+    torch.unsqueeze, torch.mean, torch.sum, torch.chunk, torch.split, torch.clone, F.pad, F.interpolate,
+    F.pixel_shuffle, F.pixel_unshuffle, F.unfold, F.fold, "add", "sub", "neg", "view", "reshape", "flatten", "permute",
+    "transpose", "squeeze", "unsqueeze", "mean", "sum", "contiguous", "clone", "detach", "chunk", "split", "expand",
+    "to", "float", "double", "type_as", "unflatten", "view_as",
+}  # fmt: skip
+"""Affine in all their arguments together."""
+
+_SCALE: set[Any] = {
+    operator.mul, operator.truediv, operator.matmul, torch.mul, torch.div, torch.matmul, F.linear, F.conv1d, F.conv2d,
+    F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d, "mul", "div", "matmul",
+}  # fmt: skip
+"""Linear in one argument, if the others do not depend on the input."""
+
+_SHAPES: set[Any] = {getattr, "size", "dim", "numel", "ndim", len, "new_zeros", "new_ones"}
+"""Depend on the shape of their argument, not on its values."""
+
+_FIRST_BY_DEFAULT: dict[Any, int] = {
+    torch.cat: 0, torch.concat: 0, torch.stack: 0, torch.flatten: 0, "flatten": 0, torch.chunk: 0, "chunk": 0,
+    torch.split: 0, "split": 0,
+}  # fmt: skip
+"""Operations along an axis that is the batch unless they are told otherwise."""
+
+_ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("lstm", "gru", "rnn"), "convert feed-forward networks only, or train a spiking recurrent one directly"),
+    (("softmax", "attention", "transformer"), "replace attention by convolution or linear layers before training"),
+    (("norm",), "replace it by batch normalisation, which is affine in evaluation mode, and train again"),
+    (("bilinear", "einsum", "prod"), "a product of two activations is not a mean of products; restructure the network"),
+    (("pool", "amax", "max"), "use nn.MaxPool2d or average pooling"),
+)
+_RETRAIN = "replace it by nn.ReLU (or sw.convert.activation.QCFS) and train again"
+
+
+def check(network: fx.GraphModule) -> None:
+    """Raise ``ValueError``, naming the first operation that has no spiking form and its line, with advice."""
+    modules = dict(network.named_modules())
+    data: set[fx.Node] = set()
+    for node in network.graph.nodes:
+        if node.op == "placeholder":
+            data.add(node)
+            continue
+        carried = _positions(node, data)
+        if node.op in ("get_attr", "output") or not carried:
+            continue
+        if node.op == "call_module":
+            _check_module(node, modules[node.target])
+        elif node.target in _SHAPES and not _is_view(node):
+            continue
+        else:
+            _check_call(node, carried)
+        data.add(node)
+
+
+def _positions(node: fx.Node, data: set[fx.Node]) -> list[fx.Node]:
+    found: list[fx.Node] = []
+    map_arg((node.args, node.kwargs), lambda a: found.append(a) if a in data else None)
+    return found
+
+
+def _is_view(node: fx.Node) -> bool:
+    return node.target is getattr and node.args[1] in ("T", "mT")
+
+
+def _check_module(node: fx.Node, module: nn.Module) -> None:
+    if isinstance(module, (Activation, nn.ReLU, *MAX_POOLS, Temporal)):
+        if getattr(module, "return_indices", False):
+            raise refusal(node, "max pooling that returns indices", "pool without return_indices")
+        return
+    if not isinstance(module, AFFINE_MODULES):
+        raise refusal(node, type(module).__name__)
+    if isinstance(module, NORMS) and module.running_mean is None:
+        raise refusal(node, "batch normalisation without running statistics", "train with track_running_stats=True")
+
+
+def _check_call(node: fx.Node, carried: list[fx.Node]) -> None:
+    if node.target in _SCALE:
+        if len(carried) > 1:
+            raise refusal(node, "a product of two activations", _advice("bilinear"))
+        if node.target in (operator.truediv, torch.div, "div") and carried[0] is not node.args[0]:
+            raise refusal(node, "a division by an activation")
+    elif node.target not in _ADD and not _is_view(node):
+        raise refusal(node, operation(node))
+    elif _mixes_samples(node):
+        raise refusal(node, f"{operation(node)} over the batch axis", "name the axes it works on, from 1 up")
+
+
+def _mixes_samples(node: fx.Node) -> bool:
+    name = operation(node)
+    rest: tuple[Any, ...] = node.args[1:]
+    if name in ("mean", "sum"):
+        axes = rest[0] if rest else node.kwargs.get("dim", node.kwargs.get("axis"))
+        return axes is None or 0 in (axes if isinstance(axes, tuple | list) else (axes,))
+    if name == "permute":
+        order: Any = rest or (node.kwargs.get("dims", (0,)),)
+        return (order[0] if isinstance(order[0], tuple | list) else order)[0] != 0
+    if name == "transpose":
+        return any(isinstance(axis, int) and axis == 0 for axis in (*rest, *node.kwargs.values()))
+    if name == "getitem":
+        first = rest[0][0] if isinstance(rest[0], tuple) and rest[0] else rest[0]
+        of_tuple = isinstance(node.args[0], fx.Node) and operation(node.args[0]) in ("chunk", "split")
+        return isinstance(first, int) and not of_tuple
+    if node.target in _FIRST_BY_DEFAULT:
+        place = 0 if name in ("cat", "concat", "stack", "flatten") else 1
+        named = (
+            rest[place] if len(rest) > place else None,
+            *(node.kwargs.get(k) for k in ("dim", "axis", "start_dim")),
+        )
+        axis = next((a for a in named if a is not None), _FIRST_BY_DEFAULT[node.target])
+        return isinstance(axis, int) and axis == 0
+    return False
+
+
+def calls(network: fx.GraphModule, kinds: tuple[type, ...]) -> list[tuple[fx.Node, nn.Module]]:
+    """The calls of modules of these kinds, in running order, with the module."""
+    modules = dict(network.named_modules())
+    calls = [(n, modules[n.target]) for n in network.graph.nodes if n.op == "call_module"]
+    return [(node, module) for node, module in calls if isinstance(module, kinds)]
+
+
+def operation(node: fx.Node) -> str:
+    """The plain name of what a node calls: ``"relu"``, ``"max_pool2d"``, ``"add"``."""
+    if isinstance(node.target, str):
+        return node.target
+    name = getattr(node.target, "__name__", str(node.target))
+    # functions that torch picks by a flag are all called `fn`; fx names their nodes after the function
+    return node.name.rstrip("0123456789").rstrip("_") if name == "fn" else name
+
+
+def refusal(node: fx.Node, what: str, advice: str | None = None) -> ValueError:
+    """The error for an operation that cannot be converted: its place, what it is, and what to do."""
+    place = f"{node.target!r}" if node.op == "call_module" else f"{scope(node) or 'the network'!r}"
+    line = source_line(node)
+    return ValueError(
+        f"convert got {what} in {place}{f' ({line})' if line else ''}, expected operations that are affine in the "
+        f"activations, or ReLU; {advice or _advice(what)}."
+    )
+
+
+def _advice(what: str) -> str:
+    return next((a for words, a in _ADVICE if any(w in what.lower() for w in words)), _RETRAIN)
+
+
+def scope(node: fx.Node) -> str:
+    """The module whose code calls this node: ``"layer1.0"``; empty for the network itself."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path = stack[-1][0] if stack else ""
+    return path.removeprefix("network").removeprefix(".")
+
+
+def source_line(node: fx.Node) -> str | None:
+    """``file.py:line`` of the user's code that made this node, if fx knows it."""
+    others = str(Path(torch.__file__).parent), str(Path(__file__).parent)
+    frames = [line.split('"') for line in (node.stack_trace or "").splitlines() if line.strip().startswith("File ")]
+    own = [f for f in frames if not f[1].startswith(others)]
+    return f"{Path(own[-1][1]).name}:{own[-1][2].split('line ')[1].split(',')[0]}" if own else None

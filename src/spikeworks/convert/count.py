@@ -1,0 +1,170 @@
+"""Counting, while a converted network runs, what each layer does: operations by the spikes that reach them.
+
+Along with every value goes the number of spikes it is made of. A neuron's output is one spike where it is not 0; a
+reshape moves spikes, average pooling and sums of branches gather them (each goes on to the next weights by itself, the
+1/k² folded into these), and a convolution or linear layer turns them into a current. A current that reaches another
+convolution without a neuron between them is analog: multiplied, at every step.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
+from torch.nn.modules import pooling
+
+from ..layers import Spiking
+from ..measure.energy import fan_out
+from .affine import AVERAGE_POOLS, CONVOLUTIONS, NORMS, operation
+from .execute import Folded
+from .pool import GatedMaxPool
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """A convolution or linear layer, over all samples so far.
+
+    :param kind: ``"conv"`` or ``"linear"``.
+    :param drive: what comes in: ``"still"``, ``"analog"`` or ``"spikes"``.
+    :param units: outputs per sample.
+    :param macs: per sample of one dense pass.
+    :param accumulates: at each step, summed over samples, ``[T]`` float64.
+    """
+
+    kind: str
+    drive: str
+    units: int
+    macs: int
+    accumulates: Tensor
+
+
+@dataclass
+class Tally:
+    """What was counted: layers by name, their fan-outs, and functional products, which are not counted."""
+
+    operations: dict[str, Operation] = field(default_factory=dict)
+    uncounted: set[str] = field(default_factory=set)
+    fans: dict[str, Tensor] = field(default_factory=dict)
+
+
+Watch = Callable[[str, Tensor], None]
+"""Called with the name of a neuron layer and its output ``[T, B, ...]``."""
+
+
+class Counting(Folded):
+    """Runs a graph as :class:`Folded` does, and counts.
+
+    :param tally: where to. :param watch: is shown each neuron layer's output.
+    """
+
+    def __init__(self, graph: fx.GraphModule, steps: int, tally: Tally, watch: Watch) -> None:
+        super().__init__(graph, steps)
+        self.tally, self.watch = tally, watch
+        self.modules: Mapping[str, nn.Module] = dict(graph.named_modules())
+        self.spikes: dict[fx.Node, Any] = {}
+        self.calls: Counter[str] = Counter()
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one node, and follow the spikes through it."""
+        value = super().run_node(n)
+        spikes = self._follow(n, value)
+        if spikes is not None:
+            self.spikes[n] = spikes
+        for dead in self.user_to_last_uses.get(n, []):
+            self.spikes.pop(dead, None)
+        return value
+
+    def _follow(self, node: fx.Node, value: Any) -> Any:
+        if node.op == "call_module":
+            return self._through_module(node, self.modules[str(node.target)], value)
+        if node.op not in ("call_function", "call_method"):
+            return None
+        name = operation(node)
+        if name in ("linear", "matmul") or name.startswith("conv"):
+            self.tally.uncounted.add(node.name)
+            return None
+        carriers = [
+            n for n in node.all_input_nodes if n in self.data and isinstance(self.env[n], Tensor | tuple | list)
+        ]
+        carriers = [n for n in carriers if not isinstance(self.env[n], torch.Size)]
+        if not carriers or any(n not in self.spikes for n in carriers) or isinstance(value, torch.Size | int):
+            return None
+        first = self.spikes[carriers[0]]
+        if name in ("mul", "truediv", "div", "neg"):
+            return first
+        if name in ("add", "sub"):
+            total = first if len(carriers) == 1 else first + self.spikes[carriers[1]]
+            return total.expand(value.shape)
+        if name == "mean":
+            return self._run(node, "sum")
+        if name == "interpolate" and node.kwargs.get("mode", "nearest") != "nearest":
+            return (value != 0).float()  # a weighted mixture counts as one
+        return self.execute(node, self._read)
+
+    def _read(self, node: fx.Node) -> Any:
+        return self.spikes[node] if node in self.spikes else self.folded(node)
+
+    def _run(self, node: fx.Node, method: str) -> Tensor:
+        args, kwargs = map_arg((node.args, node.kwargs), self._read)
+        return getattr(args[0], method)(*args[1:], **kwargs)
+
+    def _through_module(self, node: fx.Node, module: nn.Module, value: Tensor) -> Any:
+        name, source = str(node.target), node.args[0]
+        assert isinstance(source, fx.Node)
+        if isinstance(module, Spiking):
+            self.watch(name, value.unflatten(0, (self.steps, -1)))
+            return (value != 0).float()
+        if isinstance(module, (nn.Linear, *CONVOLUTIONS)):
+            self._count(name, module, source, value)
+            return None
+        if source not in self.spikes:
+            return None
+        if isinstance(module, NORMS):
+            return self.spikes[source]
+        if isinstance(module, AVERAGE_POOLS):
+            return gather(module, self.spikes[source])
+        if isinstance(module, GatedMaxPool) or getattr(module, "mode", "nearest") != "nearest":
+            return (value != 0).float()
+        return module(self.spikes[source])
+
+    def _count(self, name: str, module: nn.Module, source: fx.Node, value: Tensor) -> None:
+        self.calls[name] += 1
+        name = name if self.calls[name] == 1 else f"{name}_{self.calls[name]}"
+        shape = self.env[source].shape[1:]
+        if name not in self.tally.fans or self.tally.fans[name].shape != shape:
+            self.tally.fans[name] = fan_out(module, tuple(shape))
+        fan = self.tally.fans[name]
+        drive = "spikes" if source in self.spikes else "analog" if source in self.moving else "still"
+        acs_T = torch.zeros(self.steps, dtype=torch.float64)
+        if drive == "spikes":
+            spikes_T = self.spikes[source].unflatten(0, (self.steps, -1)).double()
+            acs_T = (spikes_T * fan).flatten(1).sum(1).cpu()
+        if (known := self.tally.operations.get(name)) is not None:
+            acs_T = acs_T + known.accumulates
+        kind = "linear" if isinstance(module, nn.Linear) else "conv"
+        macs = round(float(fan.double().sum()))
+        self.tally.operations[name] = Operation(kind, drive, value[0].numel(), macs, acs_T)
+
+
+def gather(module: nn.Module, spikes: Tensor) -> Tensor:
+    """The spikes in each window of an average pooling: its sum in place of its mean."""
+    if isinstance(module, nn.AvgPool1d):
+        size, stride, padding = (int(v[0]) for v in (module.kernel_size, module.stride, module.padding))  # type: ignore[index]
+        whole = spikes.unsqueeze(-1)
+        return F.avg_pool2d(whole, (size, 1), (stride, 1), (padding, 0), module.ceil_mode, True, 1).squeeze(-1)
+    if isinstance(module, nn.AvgPool2d | nn.AvgPool3d):
+        pool = F.avg_pool2d if isinstance(module, nn.AvgPool2d) else F.avg_pool3d
+        return pool(spikes, module.kernel_size, module.stride, module.padding, module.ceil_mode, True, 1)
+    assert isinstance(module, pooling._AdaptiveAvgPoolNd)
+    mean = module(spikes)
+    for axis in range(2, mean.dim()):
+        inside, outside = spikes.shape[axis], mean.shape[axis]
+        lengths = [-(-(i + 1) * inside // outside) - i * inside // outside for i in range(outside)]
+        mean = mean * torch.tensor(lengths, device=mean.device).view(-1, *(1,) * (mean.dim() - 1 - axis))
+    return mean.round()

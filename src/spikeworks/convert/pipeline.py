@@ -1,0 +1,65 @@
+"""From a trained network to a spiking one, in one call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from torch import nn
+
+from ..measure.batches import Batches
+from ..measure.result import Report
+from . import report as measuring
+from .build import spiking
+from .converted import Converted
+from .graph import normalise
+from .methods import Method
+
+
+def convert(
+    ann: nn.Module,
+    method: Method,
+    calibration: Batches | None = None,
+    evaluate: Batches | None = None,
+    steps: Sequence[int] = measuring.STEPS,
+    executor: Literal["window", "step"] = "window",
+) -> tuple[Converted, Report]:
+    """Make a spiking network of a trained deep one, and measure it.
+
+        snn, report = sw.convert(ann.eval(), sw.convert.Robust(), calibration=train_loader, evaluate=test_loader)
+        logits = snn(x, steps=16)
+
+    :param ann: ``[B, ...]`` → ``[B, C]``, in evaluation mode; left as it was.
+    :param method: e.g. ``sw.convert.QCFS()``; see :data:`spikeworks.convert.METHODS`.
+    :param calibration: batches ``x`` or ``(x, y)`` from the training data; what thresholds are chosen by.
+    :param evaluate: labelled batches ``(x, y)`` that nothing was chosen by; what the report measures. Without it the
+        report measures the calibration data, and says so, if these are labelled and can be read again; else it has no
+        results, and :func:`spikeworks.convert.evaluate` measures later.
+    :param steps: the T at which the report reads accuracy.
+    :param executor: ``"window"`` or ``"step"``.
+    :returns: the spiking network, on the device of ``ann``, and the report.
+    :raises ValueError: if the network, the method and the data do not fit together; says what to do.
+    """
+    began = time.perf_counter()
+    network = normalise(ann, method.pooling, method.fold)
+    specs = method.thresholds(network, calibration)
+    neurons = {name: spec.neuron() for name, spec in specs.items()}
+    snn = Converted(spiking(network, neurons, method.pooling == "gated"), method, executor)
+    seconds = time.perf_counter() - began
+    title = f"{type(ann).__name__}: {method.describe(network)}"
+    notes = []
+    if evaluate is None and _labelled(calibration):
+        evaluate, notes = calibration, ["measured on the calibration data: optimistic"]
+    if evaluate is None:
+        return snn, Report(title, [])
+    result = measuring.evaluate(snn, ann, evaluate, steps)
+    return snn, Report(title, [replace(result, seconds=seconds, notes=[*notes, *result.notes])])
+
+
+def _labelled(data: Batches | None) -> bool:
+    if data is None or iter(data) is data:
+        return False
+    first = next(iter(data), None)
+    return isinstance(first, tuple | list) and len(first) == 2
