@@ -170,6 +170,14 @@ NEURONS = [
     for name, variants in VARIANTS.items()
     for i, values in enumerate(variants)
 ]
+NEURONS.append(
+    pytest.param(  # every gate at another value, so that no two of them can be mistaken for each other
+        sw.neurons.GatedLIF(
+            alpha=0.7, beta=-0.4, gamma=0.9, tau=0.3, linear_decay=-1.0, conduct=0.6, v_subreset=-0.5, threshold=-0.2
+        ),
+        id="GatedLIF",
+    )
+)
 
 
 def drive(T: int = 23, shape: tuple[int, ...] = (3, 5), seed: int = 0, scale: float = 1.0) -> Tensor:
