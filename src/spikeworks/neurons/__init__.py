@@ -1,6 +1,8 @@
 """What a spike is: neurons written once as a step, surrogate gradients, and the only loop over time."""
 
 from . import surrogate as surrogate
+from .backends import BACKENDS as BACKENDS
+from .heap import keep_heap as keep_heap
 from .neuron import Neuron as Neuron
 from .neuron import NeuronType as NeuronType
 from .neuron import Parameter as Parameter

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import maybe_current_level
 
 from . import eager, fused_cpu, fused_gpu
 from .native import aside, constant_when_compiled
-from .neuron import BY_HANDLE, Neuron, NeuronType, Parameter, State, state_type
+from .neuron import BY_HANDLE, Neuron, Parameter, State, state_type
+from .operator import program
 from .trace import Untraceable
 
 BACKENDS: dict[str, Any] = {"eager": eager, "fused_cpu": fused_cpu, "fused_gpu": fused_gpu}
@@ -34,27 +36,28 @@ def choose(neuron: Neuron, x_T: Tensor, backend: str, parameters: Mapping[str, P
     if backend not in (*BACKENDS, "auto"):
         raise ValueError(f"scan got backend={backend!r}, expected 'auto' or one of {list(BACKENDS)}; choose one.")
     name = backend if backend != "auto" else "fused_gpu" if x_T.is_cuda else "fused_cpu"
-    tensors = tuple(k for k, v in (neuron.parameters | parameters).items() if isinstance(v, Tensor))
-    reason = BACKENDS[name].unsupported(x_T) or _refusal(name, neuron.handle, x_T.dim() - 1, tensors)
+    tensors = tuple(k for k, v in {**neuron.parameters, **parameters}.items() if isinstance(v, Tensor))
+    unusable = BACKENDS[name].unsupported(x_T)
+    reason = unusable or _refusal(name, neuron.handle, x_T.dim() - 1, tensors)
     if reason is None:
         return BACKENDS[name].run  # type: ignore[no-any-return]
     if backend != "auto":
         raise ValueError(f"{name} cannot run {neuron.kind.__name__} because {reason}; use backend='auto' or 'eager'.")
     if not torch.compiler.is_compiling():
-        _say(neuron.kind, reason)
+        _say("Neurons run" if unusable else f"{neuron.kind.__name__} runs", reason)
     return eager.run
 
 
 def _wants_kernels(x_T: Tensor) -> bool:
     if x_T.dtype == torch.float64:  # the reference precision: only the reference computes in it
         return False
-    transformed = not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
+    transformed = not torch.compiler.is_compiling() and maybe_current_level() is not None
     return x_T.device.type in ("cpu", "cuda") and not transformed
 
 
 @cache
-def _say(kind: NeuronType, reason: str) -> None:
-    warnings.warn(f"{kind.__name__} runs on the eager backend because {reason}.", stacklevel=4)
+def _say(who: str, reason: str) -> None:
+    warnings.warn(f"{who} on the eager backend because {reason}.", stacklevel=4)
 
 
 @constant_when_compiled
@@ -79,11 +82,16 @@ _ANSWERS: dict[Any, str | None] = {}
 
 def _try(name: str, neuron: Neuron, rank: int, tensors: tuple[str, ...]) -> str | None:
     """Trace the neuron, compile it, and compare one small run with eager."""
+    held = {k: torch.as_tensor(neuron.parameters[k]) for k in tensors}
+    try:
+        program(neuron, torch.Size([3, *[2] * (rank - 1)]), {**neuron.parameters, **held}, ())
+    except Untraceable as reason:
+        return str(reason)
     try:
         agreed = aside(lambda: _agrees(BACKENDS[name].run, neuron, rank, tensors))
-        return None if agreed else "its kernel disagrees with the eager step"
-    except Untraceable as error:
-        return str(error)
+    except Exception as error:  # whatever goes wrong in code we generated, the eager step is right
+        return f"its kernel failed ({type(error).__name__}: {error})"
+    return None if agreed else "its kernel disagrees with the eager step"
 
 
 def _agrees(run: Run, neuron: Neuron, rank: int, tensors: tuple[str, ...]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch._C._functorch import maybe_current_level
 
 from .neuron import Neuron, Parameter, State
 
@@ -25,7 +26,19 @@ def run(
     for x in x_T.unbind(0):
         out, state = neuron.step(x.to(compute), *state, **parameters)
         outputs.append(out.to(x_T.dtype))
+    if x_T.device.type == "cpu" and not torch.compiler.is_compiling() and maybe_current_level() is None:
+        for name, value in zip(neuron.state_names, state, strict=True):
+            if not bool(value.isfinite().all()):
+                raise not_finite(name)
     return torch.stack(outputs), state
+
+
+def not_finite(state: str) -> ValueError:
+    """What a CPU backend raises when a state ended as NaN or infinity (on a GPU, looking would stall it)."""
+    return ValueError(
+        f"scan got input that drove state {state} to NaN or infinity, expected finite values; check the input and the "
+        "weights before this neuron."
+    )
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from . import llvm, native, operator
+from .assembly import LANES, TYPES
+from .eager import not_finite
 from .neuron import Neuron, Parameter, State
 from .trace import Program
 
@@ -36,7 +38,7 @@ class _Kernels:
     def get(self, dtype: torch.dtype, back: bool, stream: bool) -> int:
         key = (dtype, back, stream)
         if key not in self.compiled:
-            kind = llvm.TYPES[str(dtype).removeprefix("torch.")]
+            kind = TYPES[str(dtype).removeprefix("torch.")]
             text = llvm.module(self.program, kind, stream, back, native.vector_math())
             self.compiled[key] = native.load(text)
         return self.compiled[key]
@@ -49,7 +51,7 @@ def unsupported(x_T: Tensor) -> str | None:
     """Why this backend cannot run on an input like ``x_T``; ``None`` if it can."""
     if x_T.device.type != "cpu":
         return f"the input is on {x_T.device}, not on the CPU"
-    if str(x_T.dtype).removeprefix("torch.") not in llvm.TYPES:
+    if str(x_T.dtype).removeprefix("torch.") not in TYPES:
         return f"kernels compute in float32, the input is {x_T.dtype}"
     return native.unavailable()
 
@@ -69,11 +71,7 @@ def forward(program: Program, x: Tensor, states: Sequence[Tensor], parameters: S
         sheet.add(y.data_ptr(), *sheet.operands, *(e.data_ptr() for e in ends))
         sheet.run(y)
         if sheet.status.value:
-            name = f"state number {sheet.status.value}" if program.states > 1 else "the membrane"
-            raise ValueError(
-                f"scan got input that drove {name} to NaN or infinity, expected finite values: check the input and the "
-                "weights before this neuron."
-            )
+            raise not_finite(f"{sheet.status.value} of {program.states}" if program.states > 1 else "v")
     return [y, *ends]
 
 
@@ -114,7 +112,7 @@ class _Sheet:
         self.kernels, self.x, self.back, self.kept = _kernels(program), x, back, []
         self.count = math.prod(x.shape[1:])
         self.strides = (self.count, *x.stride()[1:])
-        self.zero = self._keep(torch.zeros(llvm.LANES))
+        self.zero = self._keep(torch.zeros(LANES))
         self.status = ctypes.c_int64(0)
         self.period = self.count
         hoisted = program.hoist(parameters) if program.frontier else []
@@ -124,11 +122,11 @@ class _Sheet:
         rows = max(1, fixed + per_step * steps)
         bytes_per_neuron = 4 * (rows + (2 * steps if back else 0))
         block = min(max(128, _BLOCK_BYTES // bytes_per_neuron), 4096, max(1, self.period))
-        block = -(-block // llvm.LANES) * llvm.LANES
+        block = -(-block // LANES) * LANES
         self.threads = max(1, min(torch.get_num_threads(), self.count * steps // _GRAIN))
         if self.threads > 1:  # every thread gets a block
             share = -(-self.count // self.threads)
-            block = min(block, -(-share // llvm.LANES) * llvm.LANES)
+            block = min(block, -(-share // LANES) * LANES)
         size = -(-rows * block * 4 // 64) * 64
         scratch = self._keep(torch.empty(self.threads * size // 4 + 16, dtype=torch.float32))
         self.fields = [
@@ -141,8 +139,8 @@ class _Sheet:
         self.fields.extend(fields)
 
     def run(self, out: Tensor) -> None:
-        size = out.element_size() * llvm.LANES
-        aligned = out.data_ptr() % size == 0 and self.count % llvm.LANES == 0 and self.period % llvm.LANES == 0
+        size = out.element_size() * LANES
+        aligned = out.data_ptr() % size == 0 and self.count % LANES == 0 and self.period % LANES == 0
         stream = aligned and out.numel() * out.element_size() >= _STREAM_BYTES
         native.call(self.kernels.get(self.x.dtype, self.back, stream), self.fields, self.threads)
 
@@ -156,7 +154,7 @@ class _Sheet:
         return self._keep(value), 1
 
     def _splat(self, value: Tensor) -> tuple[int, int]:
-        return self._keep(value.to(torch.float32).reshape(1).expand(llvm.LANES).contiguous()), 0
+        return self._keep(value.to(torch.float32).reshape(1).expand(LANES).contiguous()), 0
 
     def _keep(self, value: Tensor) -> int:
         self.kept.append(value)
@@ -177,7 +175,7 @@ class _Sheet:
         inner = axes[axes.index(varying[0]) :]
         period = math.prod(step[d] for d in inner)
         copies = 1
-        while copies * period < self.count and (copies * period % llvm.LANES or copies * period < 1024):
+        while copies * period < self.count and (copies * period % LANES or copies * period < 1024):
             copies *= 2
         self.period = min(copies * period, self.count)
         pairs = []

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from .llvm import Math
+from .assembly import Math
 
 _SLEEF = {  # the functions eager torch uses, so that transcendental neurons agree with it to the last bit
     "exp": "expf{}_u10", "expm1": "expm1f{}_u10", "log": "logf{}_u10", "log1p": "log1pf{}_u10", "sin": "sinf{}_u35",
@@ -83,6 +83,7 @@ def load(text: str) -> int:
         library.import_symbol(name, address)
     _LINKED.append(library.link(engine, digest))
     return int(_LINKED[-1][f"k{digest}"])
+
 
 def call(kernel: int, fields: Sequence[int], threads: int) -> None:
     """Run a kernel on up to ``threads`` threads of the pool that torch uses."""

@@ -100,7 +100,12 @@ def _scan(x: Tensor, state: list[Tensor], parameters: list[Tensor], names: list[
 
 
 def _scan_backward(
-    x: Tensor, state: list[Tensor], parameters: list[Tensor], g: Tensor, g_end: list[Tensor], names: list[str],
+    x: Tensor,
+    state: list[Tensor],
+    parameters: list[Tensor],
+    g: Tensor,
+    g_end: list[Tensor],
+    names: list[str],
     neuron: str,
 ) -> list[Tensor]:
     traced = _retrace(neuron, x, names, parameters)
@@ -113,7 +118,12 @@ def _fake_scan(x: Tensor, state: list[Tensor], parameters: list[Tensor], names: 
 
 
 def _fake_backward(
-    x: Tensor, state: list[Tensor], parameters: list[Tensor], g: Tensor, g_end: list[Tensor], names: list[str],
+    x: Tensor,
+    state: list[Tensor],
+    parameters: list[Tensor],
+    g: Tensor,
+    g_end: list[Tensor],
+    names: list[str],
     neuron: str,
 ) -> list[Tensor]:
     ends = (torch.empty_like(x[0], dtype=torch.float32) for _ in state)

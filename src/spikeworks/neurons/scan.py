@@ -69,6 +69,6 @@ def _check_state(neuron: Neuron, x_T: Tensor, state: State) -> State:
         if value.shape != x_T.shape[1:] or value.device != x_T.device:
             raise ValueError(
                 f"scan got state {name} of shape {tuple(value.shape)} on {value.device}, expected "
-                f"{tuple(x_T.shape[1:])} on {x_T.device} as in the input; start fresh (state=None) when the batch changes."
+                f"{tuple(x_T.shape[1:])} on {x_T.device} like the input; start fresh (state=None) for a new batch."
             )
     return state_type(names)(*(v.to(eager.compute_dtype(x_T)) for v in state))

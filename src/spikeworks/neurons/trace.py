@@ -125,9 +125,7 @@ class Program:
         return kept[::-1]
 
 
-def trace(
-    neuron: Neuron, shape: torch.Size, parameters: Mapping[str, Parameter], wrt: tuple[str, ...] = ()
-) -> Program:
+def trace(neuron: Neuron, shape: torch.Size, parameters: Mapping[str, Parameter], wrt: tuple[str, ...] = ()) -> Program:
     """Trace one step of ``neuron`` for an input of per-step ``shape`` ``[B, ...]``.
 
     :param parameters: all parameters of the step; tensors stay variable, numbers are baked in as literals.
@@ -148,7 +146,7 @@ def trace(
             with torch.enable_grad():
                 out, new = neuron.step(x, *states, **{**parameters, **held})
                 grads = _gradients([out, *new], [grad_out, *grad_new], [x, *states, *(held[n] for n in wrt)])
-        except Untraceable:
+        except (Untraceable, ValueError):  # a ValueError is the step's own word to its user
             raise
         except Exception as error:
             raise Untraceable(f"it raised {type(error).__name__} while traced: {str(error).splitlines()[0]}") from error
@@ -196,7 +194,9 @@ class _Recorder(TorchDispatchMode):
         if name in _VIEWS:
             out = func(*args, **kwargs)  # keeps the storage
             if out.shape != self.shape:
-                raise Untraceable(f"{name} makes shape {tuple(out.shape)} of {tuple(self.shape)}; keep the step's shape")
+                raise Untraceable(
+                    f"{name} makes shape {tuple(out.shape)} of {tuple(self.shape)}; keep the step's shape"
+                )
         elif packet != name:
             out = args[0]  # in place
         else:  # not executed: every operation in the table makes the step's own shape
@@ -238,11 +238,15 @@ def _replayer(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], value: C
     # in-place calls are replayed out of place: a frontier value must not change under the kernel's hands
     packet = func.overloadpacket
     base = getattr(torch.ops.aten, packet.__name__.rstrip("_"), packet) if packet.__name__.endswith("_") else packet
-    slots = [(value(a), True) if isinstance(a, Tensor) else (a, False) for a in args]
+    operands = [value(a) if isinstance(a, Tensor) else None for a in args]
     kwargs = {k: v for k, v in kwargs.items() if k != "device"}
 
     def call(values: Mapping[int, Any]) -> Any:
-        return base(*(values.get(a, a) if known else a for a, known in slots), **kwargs)
+        given = []
+        for operand, plain in zip(operands, args, strict=True):
+            known = values.get(operand) if isinstance(operand, int) else operand
+            given.append(plain if operand is None else torch.tensor(known) if isinstance(known, float) else known)
+        return base(*given, **kwargs)
 
     return call
 
@@ -278,7 +282,7 @@ _RULES: dict[str, Callable[..., tuple[str, tuple[Any, ...]]]] = {
         "mul", "maximum", "minimum", "ge", "gt", "le", "lt", "eq", "ne", "logical_and", "logical_or",
         "logical_not", "where", "neg", "abs", "sgn", "sqrt", "rsqrt", "reciprocal", "exp", "expm1", "log", "log1p",
         "sin", "cos", "tanh", "sigmoid", "erf", "relu", "floor", "ceil", "round", "trunc", "sigmoid_backward",
-        "tanh_backward", "threshold_backward", "clamp_min", "clamp_max",
+        "tanh_backward", "threshold_backward", "hardtanh_backward", "clamp_min", "clamp_max",
     )},
     "add": lambda a, b, alpha=1: _scaled("add", a, b, alpha),
     "sub": lambda a, b, alpha=1: _scaled("sub", a, b, alpha),
