@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..measure import figures
+from ..measure.energy import CONVENTIONS
 from ..measure.result import MethodResult, Report
 from ..measure.store import whole
 
@@ -38,14 +39,14 @@ def page(report: Report) -> str:
     """
     drawn = {name: svg(figure) for name, figure in figures.report_figures(report).items()}
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    best = max(r.source_accuracy for r in report.results)
     subtitle = " · ".join(str(report.meta[k]) for k in ("network", "data", "date") if report.meta.get(k))
     body = [
         f"<header><h1>{escape(report.title)}</h1><p>{escape(subtitle)}</p></header>",
         f'<section class="tiles">{"".join(_tiles(report))}</section>',
         "<h2>Accuracy</h2>",
-        f'<p class="lead">Top-1 accuracy in percent after T time steps; the deep network reaches {best:.2f} % on the '
-        "same samples. Pre-run steps are spent before step 1 and counted in the energy, not in T.</p>",
+        '<p class="lead">Top-1 accuracy in percent after T time steps, and of the deep network it was made from on the '
+        "same samples. Pre-run steps are spent before step 1, and counted in the energy, not in T. Seconds: conversion "
+        "with calibration.</p>",
         f'<div class="card">{_accuracy_table(report)}</div>',
         _card(drawn, "accuracy"),
         *_energy(report, drawn),
@@ -118,7 +119,7 @@ def _accuracy_table(report: Report) -> str:
     steps = sorted({t for r in report.results for t in r.steps})
     values = [a for r in report.results for a in r.accuracy]
     low, high = min(values, default=0.0), max([*values, *(r.source_accuracy for r in report.results)])
-    head = ["method", *(f"T = {t}" for t in steps), "pre-run", "levels", "causal", "seconds"]
+    head = ["method", *(f"T = {t}" for t in steps), "deep", "pre-run", "levels", "causal", "seconds"]
     rows = []
     for result, colour in zip(report.results, figures.colours(report), strict=True):
         read = dict(zip(result.steps, result.accuracy, strict=True))
@@ -126,7 +127,12 @@ def _accuracy_table(report: Report) -> str:
         for t in steps:
             heat = ((read[t] - low) / (high - low or 1)) ** 2 if t in read else 0.0
             cells.append(f'<td class="heat" style="--heat:{heat:.2f}">{read[t]:.2f}</td>' if t in read else "<td></td>")
-        cells += [_td(result.pre or "–"), _td(result.levels), _td("yes" if result.causal else "no")]
+        cells += [
+            _td(f"{result.source_accuracy:.2f}"),
+            _td(result.pre or "–"),
+            _td(result.levels),
+            _td("yes" if result.causal else "no"),
+        ]
         rows.append(f"<tr>{''.join(cells)}{_td(f'{result.seconds:.1f}')}</tr>")
     return _table(head, rows)
 
@@ -142,7 +148,7 @@ def _energy(report: Report, drawn: dict[str, str]) -> Iterable[str]:
         "not compare.</p>"
     )
     yield _card(drawn, "energy")
-    for convention in conventions:
+    for place, convention in enumerate(conventions):
         entries = [(r, r.energy[convention]) for r in report.results if convention in r.energy]
         steps = sorted({t for _, e in entries for t in e["spiking"]})
         deep = _joules(entries[0][1]["deep"])
@@ -156,9 +162,11 @@ def _energy(report: Report, drawn: dict[str, str]) -> Iterable[str]:
                 )
                 cells.append(f"<td>{_joules(value)}{ratio}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")
-        source = entries[0][1].get("source", "")
-        yield f'<p class="lead"><b>{escape(convention)}</b>{" — " + escape(str(source)) if source else ""}</p>'
-        yield f'<div class="card">{_table(["method", *(f"T = {t}" for t in steps)], rows)}</div>'
+        source = entries[0][1].get("source") or next((c.source for c in CONVENTIONS if c.name == convention), "")
+        about = f"<p>{escape(str(source))}</p>" if source else ""
+        table = _table(["method", *(f"T = {t}" for t in steps)], rows)
+        opened = "" if place else " open"
+        yield f"<details{opened}><summary>{escape(convention)}</summary>{about}{table}</details>"
 
 
 def _layers(report: Report, drawn: dict[str, str]) -> Iterable[str]:

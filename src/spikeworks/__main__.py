@@ -1,0 +1,5 @@
+"""``python -m spikeworks``: the command line."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,282 @@
+"""The front door: ``spikeworks demo|convert|recipe|bench|info``. Commands import what they need when they run."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import rich.console
+
+    from .measure.result import Report
+
+EXTRAS = {
+    "cyclopts": "cli",
+    "rich": "cli",
+    "safetensors": "cli",
+    "matplotlib": "view",
+    "sklearn": "demo",
+    "PIL": "data",
+}
+"""Optional library → the extra that brings it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line. Exit status 0: done; 2: bad input, said in one sentence; 130: interrupted."""
+    try:
+        import cyclopts
+
+        app = cyclopts.App("spikeworks", help=HELP, version=_version, help_format="plaintext")
+        for command in COMMANDS:
+            app.command(command)
+        app(arguments, exit_on_error=False, print_error=False)
+    except KeyboardInterrupt:
+        _leave(130, "interrupted")
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _leave(2, f"this needs {error.name}, which is not installed: pip install 'spikeworks[{extra}]'")
+    except (ValueError, OSError) as error:
+        _leave(2, str(error))
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "cyclopts":
+            raise
+        _leave(2, " ".join(str(error).split()) or "the command line cannot be read; see spikeworks --help")
+
+
+HELP = """\
+Spiking neural networks, whole: convert a trained network, measure what it costs and gives, and look at it.
+
+Start with: spikeworks demo
+"""
+
+
+def demo(*, out: Path = Path("spikeworks-report"), seed: int = 0, quick: bool = False) -> None:
+    """Train a small network on real digits, convert it by every method, write a report. About a minute.
+
+    Parameters
+    ----------
+    out
+        folder for report.html, report.json and conversion.png
+    seed
+        of the weights and the order of training; the split of the data is fixed
+    quick
+        a few epochs and few time steps: a look, not a result
+    """
+    from .recipes import digits
+    from .view import terminal
+
+    console = _console()
+    console.print(
+        "\n  [bold]spikeworks demo[/]  1,797 handwritten digits, 8×8 pixels (scikit-learn)\n", highlight=False
+    )
+    with terminal.watching(console) as watch:
+        report = digits.run(seed, quick=quick, watch=watch, command=_command())
+    _deliver(console, report, out)
+
+
+def convert(
+    model: str, /, *, data: str, weights: Path | None = None, method: list[str] | None = None,
+    steps: str = "1,2,4,8,16,32", mean: str = "", std: str = "", out: Path = Path("spikeworks-report"),
+) -> None:  # fmt: skip
+    """Convert a trained network of your own and measure it.
+
+    Parameters
+    ----------
+    model
+        package.module:factory or path/to/file.py:factory, a function without arguments that returns the network
+    data
+        a folder with one folder of images per class (or train/ and test/ of them), an .npz file with x and y (or
+        x_train, y_train, x_test, y_test), or fashion_mnist, cifar10 (under $SPIKEWORKS_DATA), digits
+    weights
+        a .safetensors file for the network
+    method
+        a conversion method, repeatable; default: every method that takes this network
+    steps
+        the T to read accuracy at
+    mean
+        of each channel for images scaled to 0..1, e.g. 0.49,0.48,0.45
+    std
+        of each channel, e.g. 0.25,0.24,0.26
+    out
+        folder for report.html, report.json and conversion.png
+    """
+    from .recipes import run, sources
+    from .view import terminal
+
+    console = _console()
+    read_at = [int(t) for t in _numbers(steps, "--steps") if t == int(t) and t >= 1]
+    if len(read_at) != len(steps.split(",")):
+        raise ValueError(f"--steps got {steps!r}, expected whole numbers from 1, e.g. 1,2,4,8.")
+    methods = run.choose(method)
+    network = sources.open_network(model, weights)
+    split = sources.open_data(data, _numbers(mean, "--mean"), _numbers(std, "--std"))
+    sources.check_fit(network, split)
+    with terminal.watching(console) as watch:
+        results = run.convert_all({"network": network}, split, methods, sorted(set(read_at)), watch, method is None)
+    from .measure.result import Report
+
+    about = run.provenance(_command(), network=model, data=f"{split.name}, {len(split.test.y)} test samples")
+    _deliver(console, Report(f"{model} on {split.name}", results, about), out)
+
+
+def recipe(name: str, /, *, out: Path | None = None, seed: int = 0, quick: bool = False) -> None:
+    """Train, convert and measure as a published result is: digits, fashion_mnist_vgg, cifar10_vgg.
+
+    Parameters
+    ----------
+    name
+        of the recipe
+    out
+        folder for the report and, while training, the checkpoint that a stopped run goes on from
+    seed
+        of the weights, the order of training and the augmentation
+    quick
+        a few batches: does it run?
+    """
+    from .recipes import ALL
+    from .view import terminal
+
+    if name not in ALL:
+        raise ValueError(f"recipe got {name!r}, expected one of {', '.join(ALL)}.")
+    console = _console()
+    out = out or Path(f"spikeworks-{name}-{seed}")
+    with terminal.watching(console) as watch:
+        kept = None if quick else out / "training.safetensors"
+        report = ALL[name](seed, quick=quick, watch=watch, command=_command(), checkpoint=kept)
+    _deliver(console, report, out)
+
+
+def bench(*, seed: int = 0) -> None:
+    """Time the neuron core on this machine: fused against eager, forward and backward, after both agreed.
+
+    Parameters
+    ----------
+    seed
+        of the input
+    """
+    import torch
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from .measure import speed
+    from .neurons import IF, LIF, PLIF, IntegerLIF, Izhikevich
+
+    console = _console()
+    shape = (16, 64, 4096)
+    backend = "fused_gpu" if torch.cuda.is_available() else "fused_cpu"
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
+    for heading in ("neuron", "eager", backend, "faster"):
+        table.add_column(heading, justify="left" if heading == "neuron" else "right")
+    with console.status("timing"):
+        for neuron in (IF(), LIF(tau=2.0), LIF(tau=2.0, reset="hard"), PLIF(), IntegerLIF(), Izhikevich()):
+            found = speed.compare(neuron, backend, shape, torch.Generator().manual_seed(seed))
+            name = (
+                f"{neuron.kind.__name__}{'' if 'reset' not in neuron.options else ', ' + str(neuron.options['reset'])}"
+            )
+            if found.ratio is None:
+                table.add_row(name, "", "", f"[red]{found.reason}[/]")
+            else:
+                table.add_row(name, f"{1e3 * (found.eager or 0):.1f} ms", f"{1e3 * (found.fused or 0):.1f} ms",
+                              f"[bold]{found.ratio:.1f}×[/]")  # fmt: skip
+    console.print(f"\n  forward and backward, T={shape[0]}, {shape[1]}×{shape[2]} neurons, float32, "
+                  f"{torch.get_num_threads()} threads; median of 5; spikes equal, gradients within 1e-5", style="dim",
+                  highlight=False)  # fmt: skip
+    console.print(table, highlight=False)
+
+
+def info() -> None:
+    """What is installed and what can run here: versions, threads, backends and why not, neurons, methods."""
+    import platform
+    from importlib import metadata
+
+    import torch
+    from rich.table import Table
+
+    from . import neurons
+    from .convert import METHODS
+    from .neurons.backends import BACKENDS
+    from .neurons.surrogate import ALL as SURROGATES
+
+    def version(name: str) -> str:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return "–"
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    libraries = (
+        "numpy",
+        "llvmlite",
+        "triton",
+        "cyclopts",
+        "rich",
+        "matplotlib",
+        "safetensors",
+        "scikit-learn",
+        "pillow",
+    )
+    table.add_row("spikeworks", f"[bold]{_version()}[/]  Python {platform.python_version()}, torch {torch.__version__}")
+    table.add_row("libraries", ", ".join(f"{name} {version(name)}" for name in libraries))
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    table.add_row("machine", f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads, GPU {gpu}")
+    for name, backend in BACKENDS.items():
+        sample = torch.zeros(1, 1, device="cuda" if name == "fused_gpu" and torch.cuda.is_available() else "cpu")
+        reason = backend.unsupported(sample) if hasattr(backend, "unsupported") else None
+        table.add_row(name, "[green]runs[/]" if reason is None else f"[yellow]not here[/]: {reason}")
+    table.add_row("neurons", ", ".join(neurons.ALL))
+    table.add_row("surrogates", ", ".join(SURROGATES))
+    table.add_row("methods", ", ".join(METHODS))
+    _console().print(table, highlight=False)
+
+
+COMMANDS = (demo, convert, recipe, bench, info)
+
+
+# ---- shared pieces ----
+
+
+def _deliver(console: rich.console.Console, report: Report, out: Path) -> None:
+    """Show the table, write page, data and picture."""
+    from .measure import figures, store
+    from .view import report as page
+    from .view import terminal
+
+    files = [out / "report.html", out / "report.json", out / "conversion.png"]
+    page.write_page(report, files[0])
+    store.save_report(report, files[1])
+    figures.plot(report, files[2])
+    terminal.show(console, report, files)
+
+
+def _console() -> rich.console.Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _command() -> str:
+    return shlex.join(["spikeworks", *sys.argv[1:]])
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise ValueError(f"{option} got {text!r}, expected numbers with commas between, e.g. 1,2,4.") from None
+
+
+def _version() -> str:
+    from . import __version__
+
+    return __version__
+
+
+def _leave(status: int, sentence: str) -> Any:
+    sys.stderr.write(f"spikeworks: {sentence}\n")
+    raise SystemExit(status)

@@ -1,0 +1,126 @@
+"""What every recipe does: train, convert by each method, measure on test, and keep how to do it again."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..convert import METHODS, Method, convert
+from ..measure.result import MethodResult
+from ..train import Data, Epoch, Plan, fit
+from ..train.fit import Augment
+from .data import Split
+
+STEPS = (1, 2, 4, 8, 16, 32)
+"""The T at which accuracy is read unless told otherwise."""
+
+CALIBRATION = 1024
+"""Training samples that thresholds are chosen by."""
+
+
+def _ignore(*_: Any) -> None:
+    """A run nobody watches."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what happens.
+
+    :param say: a line of text. :param epoch: the network's name and the epoch. :param method: the name of the method at
+        work, how many are done, of how many.
+    """
+
+    say: Callable[[str], None] = _ignore
+    epoch: Callable[[str, Epoch], None] = _ignore
+    method: Callable[[str, int, int], None] = _ignore
+
+
+def provenance(command: str, seed: int | None = None, **more: Any) -> dict[str, Any]:
+    """What a reader needs to do a run again: the command, the seed, versions, the machine and the day."""
+    packages = {d.metadata["Name"]: d.version for d in metadata.distributions(name="spikeworks")}
+    versions = {**packages, "python": platform.python_version(), "torch": str(torch.__version__)}
+    machine = {"system": platform.system(), "processor": platform.machine(), "threads": torch.get_num_threads()}
+    seeded = {} if seed is None else {"seed": seed}
+    return {
+        **more,
+        **seeded,
+        "command": command,
+        "date": date.today().isoformat(),
+        "versions": versions,
+        "machine": machine,
+    }
+
+
+def choose(names: Sequence[str] | None) -> list[Method]:
+    """Methods by name with their defaults; ``None``: every method.
+
+    :raises ValueError: for an unknown name.
+    """
+    if unknown := sorted(set(names or ()) - METHODS.keys()):
+        raise ValueError(f"got the methods {', '.join(unknown)}, expected some of {', '.join(METHODS)}.")
+    return [METHODS[name]() for name in names or METHODS]
+
+
+def train(
+    networks: Mapping[str, nn.Module], split: Split, plan: Plan, seed: int, watch: Watch,
+    augment: Augment | None = None, checkpoint: str | Path | None = None,
+) -> None:  # fmt: skip
+    """Train each network in place, on train, with the weights best on validation; a checkpoint each, by its name."""
+    for name, network in networks.items():
+        place = None if checkpoint is None else Path(checkpoint).with_suffix(f".{name}.safetensors")
+        fit(network, split.train, split.validation, plan, torch.Generator().manual_seed(seed), augment,
+            lambda e, name=name: watch.epoch(name, e), place)  # fmt: skip
+
+
+def convert_all(
+    networks: Mapping[str, nn.Module], split: Split, methods: Sequence[Method], steps: Sequence[int], watch: Watch,
+    skip: bool = True,
+) -> list[MethodResult]:  # fmt: skip
+    """Convert by each method from the first of the networks that it takes, and measure on the test part.
+
+    :param networks: what it is called → a trained network in evaluation mode. :param steps: T to read accuracy at.
+    :param skip: leave a method out that takes none of them, and say so; else raise its refusal.
+    :raises ValueError: if a method refuses every network and is not skipped, or no method is left.
+    """
+    calibration = split.train.take(slice(0, CALIBRATION)).batches(128)
+    test, reason = split.test.batches(100), ""
+    results: list[MethodResult] = []
+    for done, method in enumerate(methods):
+        watch.method(method.label, done, len(methods))
+        for name, network in networks.items():
+            try:
+                _, report = convert(network, method, calibration, test, steps)
+            except ValueError as error:
+                reason = str(error)
+                continue
+            origin = [f"source network: {name}"] * (len(networks) > 1)
+            results += [replace(r, notes=origin + r.notes) for r in report.results]
+            break
+        else:
+            if not skip:
+                raise ValueError(reason)
+            watch.say(f"{method.label} left out: {reason}")
+    if not results:
+        raise ValueError(reason)
+    watch.method("done", len(methods), len(methods))
+    return results
+
+
+def few(split: Split, train: int, held: int) -> Split:
+    """The first ``train`` training samples and the first ``held`` of validation and test: to see whether a run runs."""
+    cut: list[Data] = [split.train.take(slice(0, train))]
+    cut += [part.take(slice(0, held)) for part in (split.validation, split.test)]
+    return replace(split, train=cut[0], validation=cut[1], test=cut[2])
+
+
+def precision() -> str:
+    """``"bfloat16"`` where the processor multiplies it natively (training is faster by half), else ``"float32"``."""
+    return "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"

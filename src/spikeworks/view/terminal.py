@@ -1,0 +1,108 @@
+"""What a person sees in the terminal while a run goes on, and the table at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..measure.result import MethodResult, Report
+from ..recipes.run import Watch
+from ..train import Epoch
+
+if TYPE_CHECKING:
+    import rich.console
+    import rich.table
+
+CLOSE, BEST = "green", "bold green"
+
+
+@contextmanager
+def watching(console: rich.console.Console) -> Iterator[Watch]:
+    """A :class:`~spikeworks.recipes.run.Watch` that draws two progress bars: epochs of training, then methods."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("  {task.description:<12}"), BarColumn(32, "grey30", "cyan", "green"),
+               TextColumn("{task.completed:>3.0f}/{task.total:.0f}"), TimeElapsedColumn(),
+               TextColumn("{task.fields[now]}"))  # fmt: skip
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, int] = {}
+
+        def move(name: str, done: int, total: int, now: str) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total, now="")
+            bars.update(tasks[name], completed=done, total=total, now=now)  # type: ignore[arg-type]
+
+        def epoch(name: str, e: Epoch) -> None:
+            move(f"train {name}", e.number, e.epochs, f"loss {e.loss:.3f}  validation {e.validation:.2f} %")
+
+        def method(label: str, done: int, total: int) -> None:
+            move("convert", done, total, label)
+
+        yield Watch(lambda line: bars.console.print(f"[dim]  {line}[/]"), epoch, method)
+
+
+def report_table(report: Report) -> rich.table.Table:
+    """Accuracy against T, a row per method: green within a point of the deep network, bold the best of its column.
+
+    :raises ValueError: if the report has no results.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not report.results:
+        raise ValueError("report_table got a report with no results, expected at least one method; evaluate one first.")
+    steps = sorted({t for r in report.results for t in r.steps})
+    read = [dict(zip(r.steps, r.accuracy, strict=True)) for r in report.results]
+    best = {t: max(a[t] for a in read if t in a) for t in steps}
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, padding=(0, 1))
+    table.add_column("method")
+    for name in (*(f"T={t}" for t in steps), "deep", "energy"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result, at in zip(report.results, read, strict=True):
+        cells = []
+        for t in steps:
+            close = t in at and at[t] >= result.source_accuracy - 1
+            style = (BEST if at[t] == best[t] else CLOSE) if close else "bold" if at.get(t) == best[t] else "default"
+            cells.append(f"[{style}]{at[t]:.1f}[/]" if t in at else "")
+        name = escape(result.label) + "".join(f"\n[dim]{r}[/]" for r in _remarks(result))
+        table.add_row(name, *cells, f"{result.source_accuracy:.1f}", _energy(result))
+    return table
+
+
+def show(console: rich.console.Console, report: Report, files: list[Path]) -> None:
+    """Print the table of a report, how to read it, and where the files are."""
+    from rich.markup import escape
+    from rich.padding import Padding
+
+    console.print(f"\n  [bold]{escape(report.title)}[/]: top-1 in %, T time steps", highlight=False)
+    console.print(Padding(report_table(report), (0, 0, 0, 1)), highlight=False)
+    legend = (
+        "[green]green[/]: within 1 point of the deep network. [bold]bold[/]: best at this T. energy: ratio to the deep "
+        "network at the first T within 1 point"
+    )
+    console.print(Padding(f"{legend}{escape(_convention(report))}.\n", (0, 2, 0, 2)), style="dim", highlight=False)
+    for file in files:
+        console.print(f"  [cyan]{file}[/]", highlight=False, soft_wrap=True)
+
+
+def _remarks(result: MethodResult) -> list[str]:
+    parts = [f"{result.pre} steps before"] * (result.pre > 0) + [f"{result.levels} levels"] * (result.levels > 1)
+    return parts + ["not causal"] * (not result.causal)
+
+
+def _energy(result: MethodResult) -> str:
+    close = [t for t, a in zip(result.steps, result.accuracy, strict=True) if a >= result.source_accuracy - 1]
+    for entry in result.energy.values():  # the first convention
+        if close and close[0] in entry["spiking"] and entry["deep"]:
+            return f"{entry['spiking'][close[0]] / entry['deep']:.2f}×"
+    return "–"
+
+
+def _convention(report: Report) -> str:
+    for result in report.results:
+        for name in result.energy:
+            return f" ({name})"
+    return ""
