@@ -76,6 +76,20 @@ class Code:
         self.do(f"br label %{label}e")
         self.lines.append(f"{label}e:")
 
+    def either(self, condition: str, yes: Callable[[], str], no: Callable[[], str]) -> str:
+        """One of two vectors, only that one computed."""
+        self.count += 1
+        label = f"E{self.count}"
+        self.do(f"br i1 {condition}, label %{label}y, label %{label}n")
+        self.lines.append(f"{label}y:")
+        a = yes()
+        self.do(f"br label %{label}")
+        self.lines.append(f"{label}n:")
+        b = no()
+        self.do(f"br label %{label}")
+        self.lines.append(f"{label}:")
+        return self(f"phi {VECTOR} [ {a}, %{label}y ], [ {b}, %{label}n ]")
+
     def address(self, base: str, index: str, kind: str = "float") -> str:
         return self(f"getelementptr {kind}, ptr {base}, i64 {index}")
 

@@ -25,6 +25,9 @@ _GRAIN = 1 << 15
 """Neuron-steps worth a thread of their own."""
 
 
+_ZERO = torch.zeros(())
+
+
 class _Kernels:
     """The compiled kernels of a program, one per dtype, direction and kind of store, each made at first use."""
 
@@ -69,9 +72,8 @@ def forward(program: Program, x: Tensor, states: Sequence[Tensor], parameters: S
     ends = [torch.empty_strided(x.shape[1:], sheet.strides[1:], dtype=torch.float32) for _ in states]
     if y.numel():
         sheet.add(y.data_ptr(), *sheet.operands, *(e.data_ptr() for e in ends))
-        sheet.run(y)
-        if sheet.status.value:
-            raise not_finite(f"{sheet.status.value} of {program.states}" if program.states > 1 else "v")
+        if diverged := sheet.run(y):
+            raise not_finite(f"{diverged} of {program.states}" if program.states > 1 else "v")
     return [y, *ends]
 
 
@@ -84,7 +86,7 @@ def backward(
     sheet = _Sheet(program, x, states, parameters, back=True)
     step, order = x.shape[1:], sheet.strides[1:]
     g = _like(torch.zeros((), dtype=x.dtype).expand(x.shape) if g is None else g, x)
-    ends = [(sheet.zero, 0) if e is None else sheet.operand(e) for e in g_ends]
+    ends = [sheet.operand(_ZERO if e is None else e) for e in g_ends]
     gx = torch.empty_strided(x.shape, sheet.strides, dtype=x.dtype)
     made = [torch.empty_strided(step, order, dtype=torch.float32) for _ in range(program.states + len(program.wrt))]
     if not gx.numel():
@@ -112,8 +114,6 @@ class _Sheet:
         self.kernels, self.x, self.back, self.kept = _kernels(program), x, back, []
         self.count = math.prod(x.shape[1:])
         self.strides = (self.count, *x.stride()[1:])
-        self.zero = self._keep(torch.zeros(LANES))
-        self.status = ctypes.c_int64(0)
         self.period = self.count
         hoisted = program.hoist(parameters) if program.frontier else []
         uniform = self._periodic(hoisted) if hoisted else []
@@ -131,24 +131,25 @@ class _Sheet:
         scratch = self._keep(torch.empty(self.threads * size // 4 + 16, dtype=torch.float32))
         self.fields = [
             steps, self.count, self.period, block, -(-scratch // 64) * 64, size,
-            x.stride(0) if steps > 1 else 0, 0, ctypes.addressof(self.status), x.data_ptr(),
+            x.stride(0) if steps > 1 else 0, 0, 0, x.data_ptr(),
             ctypes.addressof(self.kernels.constants),
         ]  # fmt: skip
 
     def add(self, *fields: int) -> None:
         self.fields.extend(fields)
 
-    def run(self, out: Tensor) -> None:
+    def run(self, out: Tensor) -> int:
+        """Call the kernel that makes ``out``; returns what it left in the status field."""
         size = out.element_size() * LANES
         aligned = out.data_ptr() % size == 0 and self.count % LANES == 0 and self.period % LANES == 0
         stream = aligned and out.numel() * out.element_size() >= _STREAM_BYTES
-        native.call(self.kernels.get(self.x.dtype, self.back, stream), self.fields, self.threads)
+        return native.call(self.kernels.get(self.x.dtype, self.back, stream), self.fields, self.threads)[llvm.STATUS]
 
     def operand(self, value: Tensor) -> tuple[int, int]:
         """Pointer and stride (1, or 0 for one value everywhere) of a state ``[B, ...]`` in the memory order of x."""
         value = value.detach()
-        if value.numel() and not any(value.stride()):
-            return self._splat(value.reshape(-1)[:1] if value.dim() else value)
+        if not any(value.stride()) and value.dtype == torch.float32:
+            return self._keep(value), 0
         if value.stride() != self.strides[1:] or value.dtype != torch.float32:
             value = torch.empty_strided(value.shape, self.strides[1:], dtype=torch.float32).copy_(value)
         return self._keep(value), 1

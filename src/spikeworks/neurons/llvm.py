@@ -20,6 +20,10 @@ from .trace import Operand, Program
 _COMMON = ["steps", "count", "period", "block", "scratch", "scratch_size", "x_stride", "g_stride", "status", "x", "c"]
 
 
+STATUS = _COMMON.index("status")
+"""Field that the forward kernel sets to 1 + the number of a state that ended as NaN or infinity."""
+
+
 def forward_fields(program: Program) -> list[str]:
     """Names of the forward kernel's fields, in order; ``*_stride`` of an operand is 1 or 0 (one value for all)."""
     states = range(program.states)
@@ -63,7 +67,7 @@ class _Kernel:
         }
         self.pointer: dict[str, str] = {}
         for name in fields:
-            if name in ("x", "y", "g", "gx", "c", "scratch", "status") or name[-1].isdigit() or name.endswith("_end"):
+            if name in ("x", "y", "g", "gx", "c", "scratch") or name[-1].isdigit() or name.endswith("_end"):
                 self.pointer[name] = self.code(f"inttoptr i64 {self.field[name]} to ptr")
         self.splats = {}
         for i, value in enumerate(constants(program)):
@@ -110,8 +114,19 @@ class _Kernel:
             body(full, c(f"icmp ult {wide} <{lanes}>, {all_}"))
 
     def operand(self, name: str, index: str, mask: str | None) -> str:
+        """A uniform value: laid out along the period, or (stride 0) sixteen times the same number."""
         at = self.code.integer("mul", index, self.field[f"{name}_stride"])
         return self.code.read(self.pointer[name], at, mask)
+
+    def begin_from(self, name: str, index: str, mask: str | None) -> str:
+        """What a state starts from: one number per neuron, or (stride 0) one number for all, read once a block."""
+        c = self.code
+        shared = c.integer("icmp eq", self.field[f"{name}_stride"], 0)
+        return c.either(
+            shared,
+            lambda: self._splat(c(f"load float, ptr {self.pointer[name]}")),
+            lambda: c.read(self.pointer[name], index, mask),
+        )
 
     def array(self, slot: int, t: str = "0") -> str:
         """A scratch array of one block: number ``slot`` plus ``t``."""
@@ -149,7 +164,7 @@ def forward(program: Program, kind: str, stream: bool, math_: Math) -> str:
 
         def begin(i: str, mask: str | None) -> None:
             for s in range(n):
-                c.write(k.operand(f"v{s}", c.integer("add", first, i), mask), k.array(s), i)
+                c.write(k.begin_from(f"v{s}", c.integer("add", first, i), mask), k.array(s), i)
 
         def step(t: str) -> Callable[[str, str | None], None]:
             x_row = c.integer("add", c.integer("mul", t, f["x_stride"]), first)
@@ -179,7 +194,7 @@ def forward(program: Program, kind: str, stream: bool, math_: Math) -> str:
                 bad = c(f"fcmp uno {VECTOR} {gap}, zeroinitializer")
                 bad = bad if mask is None else c(f"and {MASK} {bad}, {mask}")
                 with c.when(c(f"call i1 @llvm.vector.reduce.or.v{LANES}i1({MASK} {bad})")):
-                    c.do(f"store i64 {s + 1}, ptr {k.pointer['status']}")
+                    c.do(f"store i64 {s + 1}, ptr {c.address('%fields', str(STATUS), 'i64')}")
                 with c.when(c.integer("icmp ne", f[f"v{s}_end"], 0)):
                     c.write(value, k.pointer[f"v{s}_end"], at, mask)
 
@@ -220,8 +235,8 @@ def backward(program: Program, kind: str, stream: bool, math_: Math) -> str:
         def begin(i: str, mask: str | None) -> None:
             at = c.integer("add", first, i)
             for s in range(n):
-                c.write(k.operand(f"v{s}", at, mask), k.array(before + s), i)
-                c.write(k.operand(f"gv{s}_end", at, mask), k.array(gradients + s), i)
+                c.write(k.begin_from(f"v{s}", at, mask), k.array(before + s), i)
+                c.write(k.begin_from(f"gv{s}_end", at, mask), k.array(gradients + s), i)
             for p in range(len(program.wrt)):
                 c.write("zeroinitializer", k.array(totals + p), i)
 

@@ -85,13 +85,14 @@ def load(text: str) -> int:
     return int(_LINKED[-1][f"k{digest}"])
 
 
-def call(kernel: int, fields: Sequence[int], threads: int) -> None:
-    """Run a kernel on up to ``threads`` threads of the pool that torch uses."""
+def call(kernel: int, fields: Sequence[int], threads: int) -> Sequence[int]:
+    """Run a kernel on up to ``threads`` threads of the pool that torch uses; returns the fields as it left them."""
     table = (ctypes.c_int64 * len(fields))(*fields)
     if threads > 1 and (parallel := _parallel()) is not None:
         parallel(kernel, table, threads, 0)
     else:
         _FUNCTION(kernel)(table)
+    return table
 
 
 @cache
