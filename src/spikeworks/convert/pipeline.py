@@ -53,9 +53,9 @@ def convert(
     if evaluate is None and _labelled(calibration):
         evaluate, notes = calibration, ["measured on the calibration data: optimistic"]
     if evaluate is None:
-        return snn, Report(title, [])
+        return snn, Report(title, [], {"seconds": seconds})
     result = measuring.evaluate(snn, ann, evaluate, steps)
-    return snn, Report(title, [replace(result, seconds=seconds, notes=[*notes, *result.notes])])
+    return snn, Report(title, [replace(result, seconds=seconds, notes=[*notes, *result.notes])], {"seconds": seconds})
 
 
 def _labelled(data: Batches | None) -> bool:

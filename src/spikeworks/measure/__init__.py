@@ -19,4 +19,3 @@ from .result import Report as Report
 from .store import load_report as load_report
 from .store import save_report as save_report
 from .store import whole as whole
-from .table import table as table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -72,3 +73,15 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data."""
         return asdict(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write it as JSON, whole or not at all; :func:`spikeworks.measure.load_report` reads it."""
+        from .store import save_report
+
+        save_report(self, path)
+
+    def plot(self, path: str | Path) -> None:
+        """Draw accuracy against T and against energy; the suffix of ``path`` chooses the format."""
+        from .figures import plot
+
+        plot(self, path)
