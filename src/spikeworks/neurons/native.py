@@ -85,7 +85,7 @@ def load(text: str) -> int:
     return int(_LINKED[-1][f"k{digest}"])
 
 
-def call(kernel: int, fields: Sequence[int], threads: int) -> Sequence[int]:
+def call(kernel: int, fields: Sequence[int], threads: int) -> ctypes.Array[ctypes.c_int64]:
     """Run a kernel on up to ``threads`` threads of the pool that torch uses; returns the fields as it left them."""
     table = (ctypes.c_int64 * len(fields))(*fields)
     if threads > 1 and (parallel := _parallel()) is not None:
