@@ -60,8 +60,8 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "input: no time": (lambda: sw.scan(LIF, X[:0]), r"scan got an input of shape \(0, 2, 3\), .* with T >= 1"),
     # the state of scan
     "state: not a tuple": (lambda: sw.scan(LIF, X, X[0]), r"scan got a state of Tensor, expected a tuple \('v',\)"),
-    "state: too many": (lambda: sw.scan(LIF, X, (X[0],) * 2), r"scan got a state of 2 tensors, expected .*\('v',\)"),
-    "state: too few": (lambda: sw.scan(sw.ALIF(), X, STATE), r"scan got a state of 1 tensors, .*\('v', 'a'\)"),
+    "state: too many": (lambda: sw.scan(LIF, X, (X[0],) * 2), r"scan got a state of .*, expected .*\('v',\)"),
+    "state: too few": (lambda: sw.scan(sw.ALIF(), X, STATE), r"scan got a state of .*expected a tuple \('v', 'a'\)"),
     "state: other batch": (
         lambda: sw.scan(LIF, torch.zeros(4, 5, 3), STATE),
         r"scan got state v of shape \(2, 3\) on cpu, expected \(5, 3\) on cpu .* start fresh",
@@ -135,3 +135,21 @@ def test_a_refused_input_leaves_the_state_alone() -> None:
     with pytest.raises(ValueError, match="scan got"):
         sw.scan(LIF, torch.zeros(4, 5, 3), STATE)
     assert torch.equal(STATE.v, held)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda x: sw.scan(sw.LIF(), x, tau=torch.ones((), device="meta")), "parameter tau as .* on meta"),
+        (lambda x: sw.scan(sw.LIF(tau=torch.ones(5, 1, 1) + 1), x), r"parameter tau .* \(5, 1, 1\)"),
+        (lambda x: sw.scan(sw.LIF().starting(v=torch.zeros(9)), x), r"initial v as .* \(9,\)"),
+        (lambda x: sw.scan(sw.LIF(), x, tau=torch.tensor(2)), "parameter tau as torch.int64"),
+        (lambda x: sw.scan(sw.LIF(), x, (0.0,)), "as state v, expected a tensor"),
+        (lambda x: sw.scan(sw.CUBALIF(), x, sw.scan(sw.ALIF(), x)[1]), r"a state of \('v', 'a'\)"),
+        (lambda x: sw.scan(sw.LIF, x), "expected a Neuron"),
+        (lambda x: sw.scan(sw.LIF(), x, backend="cuda"), "got backend='cuda', expected 'auto'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, sentence: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=sentence):
+        call(torch.zeros(4, 2, 3))

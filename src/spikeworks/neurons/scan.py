@@ -41,11 +41,21 @@ def scan(
 def start(neuron: Neuron, x_T: Tensor, parameters: Mapping[str, Parameter] | None = None) -> State:
     """The state before the first step for an input like ``x_T``: one tensor ``[B, ...]`` per state variable."""
     kind = {"dtype": eager.compute_dtype(x_T), "device": x_T.device}
-    values = (torch.as_tensor(v, **kind).expand(x_T.shape[1:]) for v in neuron.start(parameters))
+    values = []
+    for name, value in zip(neuron.state_names, neuron.start(parameters), strict=True):
+        if isinstance(value, Tensor):
+            _check_fits(f"initial {name}", value, x_T)
+        elif not isinstance(value, int | float):
+            raise ValueError(f"scan got {value!r} as initial {name}, expected a number or a tensor; pass one.")
+        values.append(torch.as_tensor(value, **kind).expand(x_T.shape[1:]))
     return state_type(neuron.state_names)(*values)
 
 
 def _check_input(neuron: Neuron, x_T: Tensor, parameters: Mapping[str, Parameter]) -> None:
+    if not isinstance(neuron, Neuron):
+        raise ValueError(
+            f"scan got {neuron!r} as neuron, expected a Neuron such as sw.LIF(); call the type to make one."
+        )
     if not isinstance(x_T, Tensor) or not x_T.is_floating_point():
         got = x_T.dtype if isinstance(x_T, Tensor) else type(x_T).__name__
         raise ValueError(f"scan got {got} as input, expected a floating-point tensor [T, B, ...]; convert it first.")
@@ -58,14 +68,31 @@ def _check_input(neuron: Neuron, x_T: Tensor, parameters: Mapping[str, Parameter
         raise ValueError(
             f"scan got parameters {sorted(unknown)}, expected names among {sorted(neuron.parameters)} of {neuron!r}."
         )
+    for name, value in {**neuron.parameters, **parameters}.items():
+        if isinstance(value, Tensor):
+            _check_fits(f"parameter {name}", value, x_T)
+
+
+def _check_fits(what: str, value: Tensor, x_T: Tensor) -> None:
+    """A parameter or initial value must broadcast against one step, on its device."""
+    step = tuple(x_T.shape[1:])
+    spare = len(step) - value.dim()
+    fits = spare >= 0 and all(n in (1, m) for n, m in zip(value.shape, step[spare:], strict=True))
+    if not fits or value.device != x_T.device or not value.is_floating_point():
+        raise ValueError(
+            f"scan got {what} as {value.dtype} {tuple(value.shape)} on {value.device}, expected a floating tensor "
+            f"that broadcasts against one step {step} on {x_T.device}; per channel means shape [C, 1, 1]."
+        )
 
 
 def _check_state(neuron: Neuron, x_T: Tensor, state: State) -> State:
     names = neuron.state_names
-    if not isinstance(state, tuple) or len(state) != len(names):
-        got = f"{len(state)} tensors" if isinstance(state, tuple) else type(state).__name__
+    if not isinstance(state, tuple) or len(state) != len(names) or getattr(state, "_fields", names) != names:
+        got = getattr(state, "_fields", f"{len(state)} values") if isinstance(state, tuple) else type(state).__name__
         raise ValueError(f"scan got a state of {got}, expected a tuple {names}; pass the state a scan returned.")
     for name, value in zip(names, state, strict=True):
+        if not isinstance(value, Tensor):
+            raise ValueError(f"scan got {value!r} as state {name}, expected a tensor; pass the state a scan returned.")
         if value.shape != x_T.shape[1:] or value.device != x_T.device:
             raise ValueError(
                 f"scan got state {name} of shape {tuple(value.shape)} on {value.device}, expected "
