@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import rich.console
 
-    from .measure.result import Report
 
 EXTRAS = {
     "cyclopts": "cli",
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app = cyclopts.App("spikeworks", help=HELP, version=_version, help_format="plaintext")
         for command in COMMANDS:
             app.command(command)
-        app(arguments, exit_on_error=False, print_error=False)
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         _leave(130, "interrupted")
     except ModuleNotFoundError as error:
@@ -72,11 +71,12 @@ def demo(*, out: Path = Path("spikeworks-report"), seed: int = 0, quick: bool = 
 
     console = _console()
     console.print(
-        "\n  [bold]spikeworks demo[/]  1,797 handwritten digits, 8×8 pixels (scikit-learn)\n", highlight=False
+        "\n  [bold]spikeworks demo[/]  1,197 handwritten digits to learn from, 300 to choose on, 300 to test\n",
+        highlight=False,
     )
     with terminal.watching(console) as watch:
         report = digits.run(seed, quick=quick, watch=watch, command=_command())
-    _deliver(console, report, out)
+    terminal.deliver(console, report, out)
 
 
 def convert(
@@ -105,6 +105,7 @@ def convert(
     out
         folder for report.html, report.json and conversion.png
     """
+    from .measure.result import Report
     from .recipes import run, sources
     from .view import terminal
 
@@ -118,10 +119,8 @@ def convert(
     sources.check_fit(network, split)
     with terminal.watching(console) as watch:
         results = run.convert_all({"network": network}, split, methods, sorted(set(read_at)), watch, method is None)
-    from .measure.result import Report
-
     about = run.provenance(_command(), network=model, data=f"{split.name}, {len(split.test.y)} test samples")
-    _deliver(console, Report(f"{model} on {split.name}", results, about), out)
+    terminal.deliver(console, Report(f"{model} on {split.name}", results, about), out)
 
 
 def recipe(name: str, /, *, out: Path | None = None, seed: int = 0, quick: bool = False) -> None:
@@ -148,7 +147,7 @@ def recipe(name: str, /, *, out: Path | None = None, seed: int = 0, quick: bool 
     with terminal.watching(console) as watch:
         kept = None if quick else out / "training.safetensors"
         report = ALL[name](seed, quick=quick, watch=watch, command=_command(), checkpoint=kept)
-    _deliver(console, report, out)
+    terminal.deliver(console, report, out)
 
 
 def bench(*, seed: int = 0) -> None:
@@ -239,19 +238,6 @@ COMMANDS = (demo, convert, recipe, bench, info)
 
 
 # ---- shared pieces ----
-
-
-def _deliver(console: rich.console.Console, report: Report, out: Path) -> None:
-    """Show the table, write page, data and picture."""
-    from .measure import figures, store
-    from .view import report as page
-    from .view import terminal
-
-    files = [out / "report.html", out / "report.json", out / "conversion.png"]
-    page.write_page(report, files[0])
-    store.save_report(report, files[1])
-    figures.plot(report, files[2])
-    terminal.show(console, report, files)
 
 
 def _console() -> rich.console.Console:

@@ -20,7 +20,7 @@ INK, MUTED, RULE, PAPER = "#1f2430", "#6b7280", "#e5e7eb", "#ffffff"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d46")
 """Okabe & Ito's colours (2008) without yellow and black, which vanish on white and in text; and a brown."""
 
-MARKERS = "osD^vPXh"
+MARKERS = "osD^v<hp>"
 
 STYLE: Any = {
     "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 11, "axes.titleweight": "bold",
@@ -102,7 +102,7 @@ def colours(report: Report) -> list[str]:
 def draw_accuracy(axes: matplotlib.axes.Axes, report: Report) -> None:
     """Accuracy in percent against time steps on a log₂ axis; the deep network dashed."""
     steps = sorted({t for r in report.results for t in r.steps})
-    axes.axhline(_source(report), color=MUTED, linestyle=(0, (5, 3)), linewidth=1.3, label="deep network", zorder=1.5)
+    axes.axhline(_source(report), color=MUTED, linestyle=(0, (5, 3)), linewidth=1.3, label=_deep(report), zorder=1.5)
     for result, look in _looks(report):
         axes.plot(result.steps, result.accuracy, label=result.label, **look)
     axes.set_xscale("log", base=2)
@@ -239,6 +239,11 @@ def _headroom(axes: matplotlib.axes.Axes, report: Report) -> None:
 
 def _source(report: Report) -> float:
     return max(r.source_accuracy for r in report.results)
+
+
+def _deep(report: Report) -> str:
+    """Methods may come from networks trained differently: then the line is that of the best."""
+    return "deep network" if len({r.source_accuracy for r in report.results}) == 1 else "best deep network"
 
 
 def _results(report: Report) -> list[MethodResult]:

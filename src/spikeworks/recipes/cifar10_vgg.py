@@ -42,7 +42,7 @@ def run(
     :param checkpoint: where training leaves what it needs to go on, ``.safetensors``.
     :raises ValueError: if the data are not under ``$SPIKEWORKS_DATA``.
     """
-    split = common.few(cifar10(), 256, 200) if quick else cifar10()
+    split = common.few(cifar10(), 32, 20) if quick else cifar10()
     plan = Plan(1 if quick else 20, 128, 0.05, decay=5e-4, warmup=0.5, precision=common.precision())
     networks = {"QCFS": network(seed)}
     common.train(networks, split, plan, seed, watch, augmented, checkpoint)

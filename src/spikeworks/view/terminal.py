@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..measure import figures, store
 from ..measure.result import MethodResult, Report
 from ..recipes.run import Watch
 from ..train import Epoch
+from .report import write_page
 
 if TYPE_CHECKING:
     import rich.console
@@ -70,6 +72,17 @@ def report_table(report: Report) -> rich.table.Table:
         name = escape(result.label) + "".join(f"\n[dim]{r}[/]" for r in _remarks(result))
         table.add_row(name, *cells, f"{result.source_accuracy:.1f}", _energy(result))
     return table
+
+
+def deliver(console: rich.console.Console, report: Report, out: Path) -> None:
+    """Write ``report.html``, ``report.json`` and ``conversion.png`` into a folder, then show the table.
+
+    :raises ValueError: if the report has no results or ``out`` is a file.
+    """
+    files = [out / name for name in ("report.html", "report.json", "conversion.png")]
+    for file, write in zip(files, (write_page, store.save_report, figures.plot), strict=True):
+        write(report, file)
+    show(console, report, files)
 
 
 def show(console: rich.console.Console, report: Report, files: list[Path]) -> None:

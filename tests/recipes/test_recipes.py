@@ -1,0 +1,59 @@
+"""Recipes run end to end on a few samples, repeat exactly, and go on from a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spikeworks.convert.activation import QCFS
+from spikeworks.recipes import ALL, run
+from spikeworks.recipes.data import digits
+from spikeworks.recipes.digits import network
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist_vgg"])
+def test_a_recipe_runs_and_repeats(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPIKEWORKS_DATA", str(tmp_path))
+    draw = np.random.default_rng(0)
+    (tmp_path / "fashion_mnist").mkdir()
+    x, y = draw.integers(0, 256, (80, 28, 28), dtype=np.uint8), np.arange(80, dtype=np.uint8) % 10
+    np.savez(tmp_path / "fashion_mnist" / "fashion_mnist.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+    first = ALL[name](1, quick=True, checkpoint=tmp_path / "training.safetensors")
+    assert "qcfs" in {r.method for r in first.results}
+    assert first.meta["seed"] == 1
+    assert sorted(p.name for p in tmp_path.glob("training*")) == ["training.QCFS.safetensors"]
+    again = ALL[name](1, quick=True, checkpoint=tmp_path / "training.safetensors")  # nothing left to train
+    assert [(r.method, r.accuracy) for r in again.results] == [(r.method, r.accuracy) for r in first.results]
+
+
+def test_a_method_takes_the_first_network_that_suits_it() -> None:
+    split = run.few(digits(), 64, 20)
+    networks = {kind: network(kind, 0).eval() for kind in ("ReLU", "QCFS")}
+    said: list[str] = []
+    results = run.convert_all(networks, split, run.choose(["max", "tcl", "qcfs"]), [1, 2], run.Watch(said.append))
+    assert [(r.method, r.notes[0]) for r in results] == [
+        ("max", "source network: ReLU"),
+        ("qcfs", "source network: QCFS"),
+    ]
+    assert len(said) == 1
+    assert said[0].startswith("TCL left out")
+    with pytest.raises(ValueError, match="Clip"):
+        run.convert_all(networks, split, run.choose(["tcl"]), [1], run.Watch(), skip=False)
+    with pytest.raises(ValueError, match="expected some of"):
+        run.choose(["nothing"])
+
+
+def test_seeds_make_the_network_and_nothing_else_does() -> None:
+    torch.manual_seed(0)
+    one = network("QCFS", 5)
+    torch.manual_seed(1)
+    two = network("QCFS", 5)
+    other = network("QCFS", 6)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    weights = [next(m for m in n.modules() if isinstance(m, nn.Conv2d)).weight for n in (one, other)]
+    assert not torch.equal(*weights)
+    assert [m.levels for m in one.modules() if isinstance(m, QCFS)] == [4, 4, 4]

@@ -1,0 +1,162 @@
+"""The command line: what it writes is what was measured, and bad input is one sentence and status 2."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spikeworks import cli
+from spikeworks.convert import METHODS
+from spikeworks.measure import load_report
+from spikeworks.recipes.sources import open_data, open_network
+from spikeworks.train import Plan, accuracy, fit, save_weights
+
+MODEL = """
+from torch import nn
+from spikeworks.convert.activation import QCFS
+
+def net():
+    return nn.Sequential(nn.Conv2d(1, 6, 3), QCFS(4, 2.0), nn.Flatten(), nn.Linear(216, 3))
+
+def relu():
+    return nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, 3))
+
+def tanh():
+    return nn.Sequential(nn.Conv2d(1, 6, 3), nn.Tanh(), nn.Flatten(), nn.Linear(216, 3))
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model file, data of three classes and weights trained on them."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(MODEL)
+    draw = np.random.default_rng(0)
+    y = draw.integers(0, 3, 240)
+    x = draw.random((240, 8, 8), dtype=np.float32) * 0.5
+    x[y == 0, 3] += 1
+    x[y == 1, :, 3] += 1
+    np.savez("data.npz", x_train=x[:160], y_train=y[:160], x_test=x[160:], y_test=y[160:])
+    split = open_data("data.npz")
+    torch.manual_seed(0)
+    network = open_network("mine.py:net")
+    fit(network, split.train, split.validation, Plan(4, 32, 0.05), torch.Generator().manual_seed(0))
+    save_weights(network, "weights.safetensors")
+    return tmp_path
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as left:
+        cli.main(arguments)
+    said = capsys.readouterr()
+    assert left.value.code == 2
+    assert said.err.startswith("spikeworks: ")
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err + said.out
+    return said.err
+
+
+def test_convert_writes_what_it_measured(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = "convert mine.py:net --data data.npz --weights weights.safetensors --steps 1,4,8 --out here"
+    cli.main(line.split())
+    report = load_report("here/report.json")
+    split = open_data("data.npz")
+    deep = accuracy(open_network("mine.py:net", "weights.safetensors"), split.test)
+    assert deep > 90
+    by_name = {r.method: r for r in report.results}
+    assert {"qcfs", "max", "robust"} <= set(by_name)
+    assert all(r.source_accuracy == pytest.approx(deep) for r in report.results)
+    assert by_name["qcfs"].steps == [1, 4, 8]
+    assert by_name["qcfs"].accuracy[1] == pytest.approx(deep, abs=100 / 80 + 1e-6)  # at T = L one image may differ
+    assert (place / "here" / "conversion.png").read_bytes()[:4] == b"\x89PNG"
+    said = capsys.readouterr().out
+    assert f"{by_name['max'].accuracy[0]:.1f}" in said
+    assert "left out" in said  # TCL wants a network trained with Clip
+    page = (place / "here" / "report.html").read_text()
+    assert f"{by_name['qcfs'].accuracy[0]:.2f}" in page
+
+    cli.main([*line.split(), "--method", "max", "--method", "robust"])
+    assert [r.method for r in load_report("here/report.json").results] == ["max", "robust"]
+
+
+def test_bad_input_is_refused_in_a_sentence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held = dict(np.load("data.npz"))
+    np.savez("nan.npz", **{**held, "x_train": held["x_train"] * np.nan})
+    np.savez("far.npz", **{**held, "y_test": held["y_test"] + 2})
+    Path("cut.safetensors").write_bytes(Path("weights.safetensors").read_bytes()[:-7])
+    Path("weights.pth").write_bytes(b"\x80\x02}q\x00.")
+    good = ["convert", "mine.py:net", "--data", "data.npz"]
+    for arguments, words in (
+        ([*good, "--weights", "cut.safetensors"], "complete file"),
+        ([*good, "--weights", "weights.pth"], "safetensors.torch.save_file"),
+        ([*good, "--weights", "none.safetensors"], "not a file"),
+        ([*good, "--method", "magic"], "magic, expected some of"),
+        ([*good, "--method", "tcl"], "Clip"),
+        ([*good, "--steps", "1,x"], "--steps got '1,x'"),
+        ([*good, "--steps", "0"], "whole numbers from 1"),
+        ([*good, "--mean", "0.5"], "as many of both"),
+        (["convert", "mine.py:nothing", "--data", "data.npz"], "no function 'nothing'"),
+        (["convert", "mine:", "--data", "data.npz"], "package.module:factory"),
+        (["convert", "mine.py:net", "--data", "mnist"], "digits, fashion_mnist, cifar10"),
+        (["convert", "mine.py:net", "--data", "nan.npz"], "NaN"),
+        (["convert", "mine.py:net", "--data", "far.npz"], "labels go up to 4"),
+        (["convert", "mine.py:net"], "--data"),
+        (["recipe", "nothing"], "expected one of digits"),
+        (["frob"], "frob"),
+        (["bench", "--seed", "x"], "x"),
+    ):
+        assert words in refused(arguments, capsys), arguments
+    assert not (place / "spikeworks-report").exists()
+
+
+def test_an_absent_library_is_named_with_its_extra(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def without(missing: str) -> Any:
+        def load(name: str, *rest: Any) -> Any:
+            if name.partition(".")[0] == missing:
+                raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+            return real(name, *rest)
+
+        return load
+
+    for missing, extra in (("rich", "cli"), ("cyclopts", "cli"), ("sklearn", "demo")):
+        monkeypatch.setattr(builtins, "__import__", without(missing))
+        said = refused(["demo", "--quick"], capsys)
+        assert missing in said
+        assert f"pip install 'spikeworks[{extra}]'" in said
+
+
+def test_the_quick_demo_tries_every_method(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["demo", "--quick"])
+    report = json.loads((place / "spikeworks-report" / "report.json").read_text())
+    assert {r["method"] for r in report["results"]} == set(METHODS)
+    assert all(r["source_accuracy"] > 90 for r in report["results"])
+    assert report["meta"]["seed"] == 0
+    assert "torch" in report["meta"]["versions"]
+    said = capsys.readouterr().out
+    assert all(r["label"] in said for r in report["results"])
+    assert "left out" not in said
+
+
+def test_info_says_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["info"])
+    said = " ".join(capsys.readouterr().out.split())
+    for name in (torch.__version__, "LIF", "atan", "qcfs", "fused_cpu"):
+        assert name in said
+    if not torch.cuda.is_available():
+        assert "fused_gpu not here" in said
+
+
+def test_a_module_is_never_taken_for_a_network(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert issubclass(nn.Sequential, nn.Module)
+    assert "without arguments" in refused(["convert", "torch.nn:Linear", "--data", "data.npz"], capsys)

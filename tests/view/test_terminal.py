@@ -1,0 +1,46 @@
+"""The table in the terminal fits 80 columns and says what is good and what is unusual."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from spikeworks.measure.result import Report
+from spikeworks.view.terminal import show
+
+
+def printed(report: Report, width: int = 80) -> str:
+    stream = io.StringIO()
+    show(Console(file=stream, width=width, force_terminal=True, color_system="standard"), report, [])
+    return stream.getvalue()
+
+
+def test_the_table_holds_every_number_in_80_columns(report: Report) -> None:
+    said = Console(file=io.StringIO(), width=80)
+    show(said, report, [])
+    text = said.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= 80
+    for result in report.results:
+        row = next(line for line in text.splitlines() if result.label in line)
+        assert row.split()[-8:-2] == [f"{a:.1f}" for a in result.accuracy]
+        assert row.split()[-2] == "93.3"
+    assert text.count("4 steps before") == 2
+    assert text.count("not causal") == 1
+    assert text.count("4 levels") == 2  # in the label, and as a remark
+
+
+def test_green_is_within_a_point(report: Report) -> None:
+    def coloured(text: str) -> int:
+        return text.count("\x1b[32m") + text.count("\x1b[1;32m")
+
+    far = Report("far", [replace(r, source_accuracy=99.9) for r in report.results])
+    near = sum(a >= 92.27 for r in report.results for a in r.accuracy)
+    assert coloured(printed(report)) - coloured(printed(far)) == near
+
+
+def test_what_a_label_says_is_not_markup(report: Report) -> None:
+    odd = Report("[red]odd[/]", [replace(report.results[0], label="[bold]QCFS[/] [/nothing]")])
+    assert "[bold]QCFS[/]" in printed(odd, 160)
+    assert "[red]odd[/]" in printed(odd, 160)
