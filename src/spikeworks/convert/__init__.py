@@ -19,6 +19,7 @@ from .methods import Robust as Robust
 from .methods import ThresholdBalancing as ThresholdBalancing
 from .neuron import ValueIF as ValueIF
 from .pipeline import convert as convert
+from .pool import DeltaMaxPool as DeltaMaxPool
 from .pool import GatedMaxPool as GatedMaxPool
 from .report import evaluate as evaluate
 from .schedule import Plain as Plain

@@ -22,6 +22,7 @@ from .execute import window
 from .graph import channel_axis, sites, until
 from .histogram import Histogram
 from .neuron import ValueIF
+from .pool import Pooling
 
 Scope = Literal["layer", "channel"]
 
@@ -107,14 +108,14 @@ def quantile(network: fx.GraphModule, data: Batches, q: float = 0.999, scope: Sc
     return {name: _spec(name, h.quantile(q), scope, *ranks[name], q) for name, h in histograms.items()}
 
 
-def threshold_balancing(network: fx.GraphModule, data: Batches, steps: int = 32, gated: bool = True) -> Specs:
+def threshold_balancing(network: fx.GraphModule, data: Batches, steps: int = 32, pooling: Pooling = "delta") -> Specs:
     """Site by site: with all earlier thresholds set, the largest current into a site over data and time.
 
     Spike-Norm, Sengupta et al., Frontiers in Neuroscience 2019. Departures: constant analog input in place of Poisson
     spikes, soft in place of hard reset, and biases are allowed. Cost: one run of the network's beginning per site.
 
     :param steps: T of the runs, at least 1.
-    :param gated: as in :func:`~spikeworks.convert.build.spiking`.
+    :param pooling: as in :func:`~spikeworks.convert.build.spiking`.
     :raises ValueError: for data that can be read only once, is empty or not finite, or a site that gets no positive
         current.
     """
@@ -123,7 +124,7 @@ def threshold_balancing(network: fx.GraphModule, data: Batches, steps: int = 32,
     for name in sites(network):
         beginning = until(network, name)
         before = set(sites(beginning))
-        part = spiking(beginning, {n: spec.neuron() for n, spec in specs.items() if n in before}, gated)
+        part = spiking(beginning, {n: spec.neuron() for n, spec in specs.items() if n in before}, pooling)
         largest = torch.tensor(-torch.inf)
         with torch.no_grad():
             for x, _ in batches(data, network, "threshold_balancing"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Literal, Self
+from typing import Literal
 
 from torch import Tensor, fx, nn
 
@@ -67,7 +67,7 @@ class Converted(nn.Module):
         """One live step: ``[B, ...]`` and a state → the output ``[B, C]`` and the state to pass with the next."""
         return SNN(self.network).step(x, state)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> Converted:
         """Sets the mode of this module alone: what is inside was converted in evaluation mode and stays there."""
         self.training = mode
         self.network.eval()

@@ -19,11 +19,10 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 from torch.nn.modules import pooling
 
-from ..layers import Spiking
+from ..layers import Spiking, Temporal
 from ..measure.energy import fan_out
 from .affine import AVERAGE_POOLS, CONVOLUTIONS, NORMS, operation
 from .execute import Folded
-from .pool import GatedMaxPool
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +128,7 @@ class Counting(Folded):
             return self.spikes[source]
         if isinstance(module, AVERAGE_POOLS):
             return gather(module, self.spikes[source])
-        if isinstance(module, GatedMaxPool) or getattr(module, "mode", "nearest") != "nearest":
+        if isinstance(module, Temporal) or getattr(module, "mode", "nearest") != "nearest":
             return (value != 0).float()
         return module(self.spikes[source])
 

@@ -23,7 +23,7 @@ from .fold import fold_norms
 from .pool import POOLINGS, Pooling, average
 
 
-def normalise(model: nn.Module, pooling: Pooling = "gated", fold: bool = False) -> fx.GraphModule:
+def normalise(model: nn.Module, pooling: Pooling = "delta", fold: bool = False) -> fx.GraphModule:
     """A convertible copy of a trained network; the network itself is left as it was.
 
     :param model: ``[B, ...]`` in, one tensor ``[B, ...]`` out, in evaluation mode.
@@ -34,7 +34,7 @@ def normalise(model: nn.Module, pooling: Pooling = "gated", fold: bool = False) 
         that has no spiking form; the message names the place and what to do.
     """
     if pooling not in POOLINGS:
-        raise ValueError(f"convert got pooling={pooling!r}, expected one of {POOLINGS}; choose one.")
+        raise ValueError(f"convert got pooling={pooling!r}, expected one of {list(POOLINGS)}; choose one.")
     if training := [name or type(model).__name__ for name, module in model.named_modules() if module.training]:
         raise ValueError(
             f"convert got a network in training mode ({training[0]!r}), expected evaluation mode, in which batch "
@@ -316,7 +316,7 @@ def _pool_before_neurons(network: fx.GraphModule) -> None:
             if len(site.users) > 1:  # type: ignore[union-attr]
                 raise ValueError(
                     f"pooling='pre-neuron' got {node.target!r}, which pools {site.target!r} that others read too, "  # type: ignore[union-attr]
-                    "expected no other reader; choose pooling='gated'."
+                    "expected no other reader; choose pooling='delta'."
                 )
             node.args = (site.args[0],)  # type: ignore[union-attr]
             node.replace_all_uses_with(site)  # type: ignore[arg-type]

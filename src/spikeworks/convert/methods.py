@@ -49,7 +49,7 @@ class Method:
 
     steps: int = field(default=32, kw_only=True)
     start: int = field(default=0, kw_only=True)
-    pooling: Pooling = field(default="gated", kw_only=True)
+    pooling: Pooling = field(default="delta", kw_only=True)
     fold: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ class ThresholdBalancing(Method):
 
     def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
         """Calibrated by running the spiking network."""
-        return threshold_balancing(network, self.needed(data), self.window, self.pooling == "gated")
+        return threshold_balancing(network, self.needed(data), self.window, self.pooling)
 
 
 @dataclass(frozen=True)

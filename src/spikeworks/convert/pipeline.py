@@ -46,7 +46,7 @@ def convert(
     network = normalise(ann, method.pooling, method.fold)
     specs = method.thresholds(network, calibration)
     neurons = {name: spec.neuron() for name, spec in specs.items()}
-    snn = Converted(spiking(network, neurons, method.pooling == "gated"), method, executor)
+    snn = Converted(spiking(network, neurons, method.pooling), method, executor)
     seconds = time.perf_counter() - began
     title = f"{type(ann).__name__}: {method.describe(network)}"
     notes = []
