@@ -81,6 +81,7 @@ def test_convert_writes_what_it_measured(place: Path, capsys: pytest.CaptureFixt
     assert "left out" in said  # TCL wants a network trained with Clip
     page = (place / "here" / "report.html").read_text()
     assert f"{by_name['qcfs'].accuracy[0]:.2f}" in page
+    assert "Clip" in report.meta["left_out"]["TCL"]
 
     cli.main([*line.split(), "--method", "max", "--method", "robust"])
     assert [r.method for r in load_report("here/report.json").results] == ["max", "robust"]

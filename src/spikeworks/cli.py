@@ -118,8 +118,11 @@ def convert(
     split = sources.open_data(data, _numbers(mean, "--mean"), _numbers(std, "--std"))
     sources.check_fit(network, split)
     with terminal.watching(console) as watch:
-        results = run.convert_all({"network": network}, split, methods, sorted(set(read_at)), watch, method is None)
-    about = run.provenance(_command(), network=model, data=f"{split.name}, {len(split.test.y)} test samples")
+        results, left_out = run.convert_all(
+            {"network": network}, split, methods, sorted(set(read_at)), watch, method is None
+        )
+    about = run.provenance(_command(), network=model, data=f"{split.name}, {len(split.test.y)} test samples",
+                           **run.omitted(left_out))  # fmt: skip
     terminal.deliver(console, Report(f"{model} on {split.name}", results, about), out)
 
 

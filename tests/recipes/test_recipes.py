@@ -34,11 +34,14 @@ def test_a_method_takes_the_first_network_that_suits_it() -> None:
     split = run.few(digits(), 64, 20)
     networks = {kind: network(kind, 0).eval() for kind in ("ReLU", "QCFS")}
     said: list[str] = []
-    results = run.convert_all(networks, split, run.choose(["max", "tcl", "qcfs"]), [1, 2], run.Watch(said.append))
+    results, left_out = run.convert_all(
+        networks, split, run.choose(["max", "tcl", "qcfs"]), [1, 2], run.Watch(said.append)
+    )
     assert [(r.method, r.notes[0]) for r in results] == [
         ("max", "source network: ReLU"),
         ("qcfs", "source network: QCFS"),
     ]
+    assert list(left_out) == ["TCL"]
     assert len(said) == 1
     assert said[0].startswith("TCL left out")
     with pytest.raises(ValueError, match="Clip"):

@@ -46,11 +46,14 @@ def run(
     plan = Plan(1 if quick else 20, 128, 0.05, decay=5e-4, warmup=0.5, precision=common.precision())
     networks = {"QCFS": network(seed)}
     common.train(networks, split, plan, seed, watch, augmented, checkpoint)
-    results = common.convert_all(networks, split, common.choose(None), common.STEPS[: 3 if quick else 6], watch)
+    results, left_out = common.convert_all(
+        networks, split, common.choose(None), common.STEPS[: 3 if quick else 6], watch
+    )
     about = common.provenance(
         command or f"spikeworks recipe cifar10_vgg --seed {seed}", seed,
         network=f"VGG-11 at half width (32 to 256 channels, 256 hidden), QCFS L={LEVELS}, average pooling",
         data="CIFAR-10, JPEG, 45,000 train, 5,000 validation, 10,000 test",
         training=f"{plan.epochs} epochs of SGD, {plan.precision}; shifts, mirror images, cutout",
+        **common.omitted(left_out),
     )  # fmt: skip
     return Report("CIFAR-10, VGG-11 at half width", results, about)

@@ -42,10 +42,13 @@ def run(
     plan = Plan(epochs=3 if quick else 25, batch=64, rate=0.05, decay=5e-4, smoothing=0.05, warmup=1)
     networks = {name: network(name, seed) for name in ACTIVATIONS}
     common.train(networks, split, plan, seed, watch, checkpoint=checkpoint)
-    results = common.convert_all(networks, split, common.choose(None), common.STEPS[: 4 if quick else 6], watch)
+    results, left_out = common.convert_all(
+        networks, split, common.choose(None), common.STEPS[: 4 if quick else 6], watch
+    )
     about = common.provenance(
         command or f"spikeworks demo --seed {seed}", seed,
         network="three convolutions (32, 64, 64) and a linear layer, one network each with ReLU, Clip and QCFS",
         data="digits (scikit-learn), 1,197 train, 300 validation, 300 test",
+        **common.omitted(left_out),
     )  # fmt: skip
     return Report("Handwritten digits, converted by every method", results, about)

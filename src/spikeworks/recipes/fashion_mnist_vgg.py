@@ -46,11 +46,14 @@ def run(
     plan = Plan(1 if quick else 12, 128, 0.05, decay=5e-4, warmup=0.5, precision=common.precision())
     networks = {"QCFS": network(seed)}
     common.train(networks, split, plan, seed, watch, augmented, checkpoint)
-    results = common.convert_all(networks, split, common.choose(None), common.STEPS[: 3 if quick else 6], watch)
+    results, left_out = common.convert_all(
+        networks, split, common.choose(None), common.STEPS[: 3 if quick else 6], watch
+    )
     about = common.provenance(
         command or f"spikeworks recipe fashion_mnist_vgg --seed {seed}", seed,
         network=f"VGG-9 at half width (32 to 128 channels, 256 hidden), QCFS L={LEVELS}, average pooling",
         data="Fashion-MNIST, 55,000 train, 5,000 validation, 10,000 test",
         training=f"{plan.epochs} epochs of SGD, {plan.precision}; shifts, mirror images, cutout",
+        **common.omitted(left_out),
     )  # fmt: skip
     return Report("Fashion-MNIST, VGG-9 at half width", results, about)

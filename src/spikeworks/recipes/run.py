@@ -83,16 +83,18 @@ def train(
 def convert_all(
     networks: Mapping[str, nn.Module], split: Split, methods: Sequence[Method], steps: Sequence[int], watch: Watch,
     skip: bool = True,
-) -> list[MethodResult]:  # fmt: skip
+) -> tuple[list[MethodResult], dict[str, str]]:  # fmt: skip
     """Convert by each method from the first of the networks that it takes, and measure on the test part.
 
     :param networks: what it is called → a trained network in evaluation mode. :param steps: T to read accuracy at.
     :param skip: leave a method out that takes none of them, and say so; else raise its refusal.
+    :returns: the results, and why methods were left out, by label.
     :raises ValueError: if a method refuses every network and is not skipped, or no method is left.
     """
     calibration = split.train.take(slice(0, CALIBRATION)).batches(128)
     test, reason = split.test.batches(100), ""
     results: list[MethodResult] = []
+    left_out: dict[str, str] = {}
     for done, method in enumerate(methods):
         watch.method(method.label, done, len(methods))
         for name, network in networks.items():
@@ -107,11 +109,17 @@ def convert_all(
         else:
             if not skip:
                 raise ValueError(reason)
+            left_out[method.label] = reason
             watch.say(f"{method.label} left out: {reason}")
     if not results:
         raise ValueError(reason)
     watch.method("done", len(methods), len(methods))
-    return results
+    return results, left_out
+
+
+def omitted(left_out: dict[str, str]) -> dict[str, Any]:
+    """What :func:`provenance` takes to name the methods left out; nothing if none was."""
+    return {"left_out": left_out} if left_out else {}
 
 
 def few(split: Split, train: int, held: int) -> Split:

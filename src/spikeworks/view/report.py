@@ -199,7 +199,7 @@ def _reproduce(report: Report) -> Iterable[str]:
     meta = dict(report.meta)
     if command := meta.pop("command", None):
         yield f"<pre>{escape(str(command))}</pre>"
-    items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in _flat(meta))
+    items = "".join(f"<dt>{escape(k.replace('_', ' '))}</dt><dd>{escape(v)}</dd>" for k, v in _flat(meta))
     yield f"<dl>{items}</dl>"
     yield "<footer>Made by spikeworks. This page stands alone: it fetches nothing and can be sent as one file.</footer>"
 
