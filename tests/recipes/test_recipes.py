@@ -9,10 +9,15 @@ import pytest
 import torch
 from torch import nn
 
+from spikeworks.convert import METHODS
 from spikeworks.convert.activation import QCFS
 from spikeworks.recipes import ALL, run
 from spikeworks.recipes.data import digits
 from spikeworks.recipes.digits import network
+
+
+def made(kind: str, seed: int) -> nn.Module:
+    return network(run.ACTIVATIONS[kind], torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist_vgg"])
@@ -23,16 +28,18 @@ def test_a_recipe_runs_and_repeats(name: str, tmp_path: Path, monkeypatch: pytes
     x, y = draw.integers(0, 256, (80, 28, 28), dtype=np.uint8), np.arange(80, dtype=np.uint8) % 10
     np.savez(tmp_path / "fashion_mnist" / "fashion_mnist.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
     first = ALL[name](1, quick=True, checkpoint=tmp_path / "training.safetensors")
-    assert "qcfs" in {r.method for r in first.results}
     assert first.meta["seed"] == 1
-    assert sorted(p.name for p in tmp_path.glob("training*")) == ["training.QCFS.safetensors"]
+    assert sorted(p.name for p in tmp_path.glob("training*")) == [
+        f"training.{kind}.safetensors" for kind in ("Clip", "QCFS", "ReLU")
+    ]
+    assert {r.method for r in first.results} == set(METHODS)
     again = ALL[name](1, quick=True, checkpoint=tmp_path / "training.safetensors")  # nothing left to train
     assert [(r.method, r.accuracy) for r in again.results] == [(r.method, r.accuracy) for r in first.results]
 
 
 def test_a_method_takes_the_first_network_that_suits_it() -> None:
     split = run.few(digits(), 64, 20)
-    networks = {kind: network(kind, 0).eval() for kind in ("ReLU", "QCFS")}
+    networks = {kind: made(kind, 0).eval() for kind in ("ReLU", "QCFS")}
     said: list[str] = []
     results, left_out = run.convert_all(
         networks, split, run.choose(["max", "tcl", "qcfs"]), [1, 2], run.Watch(said.append)
@@ -52,10 +59,10 @@ def test_a_method_takes_the_first_network_that_suits_it() -> None:
 
 def test_seeds_make_the_network_and_nothing_else_does() -> None:
     torch.manual_seed(0)
-    one = network("QCFS", 5)
+    one = made("QCFS", 5)
     torch.manual_seed(1)
-    two = network("QCFS", 5)
-    other = network("QCFS", 6)
+    two = made("QCFS", 5)
+    other = made("QCFS", 6)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
     weights = [next(m for m in n.modules() if isinstance(m, nn.Conv2d)).weight for n in (one, other)]
     assert not torch.equal(*weights)
