@@ -6,6 +6,7 @@ of ATen's own vector kernels where a formula has several.
 
 from __future__ import annotations
 
+import platform
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ LANES = 16
 VECTOR, MASK = f"<{LANES} x float>", f"<{LANES} x i1>"
 TYPES = {"float32": "float", "bfloat16": "bfloat", "float16": "half"}
 """torch dtype → LLVM type, of the tensors a kernel can read and write."""
+_WORDS = f"<{LANES // 2} x float>"
+_X86 = platform.machine() in ("x86_64", "AMD64")
 _SIZES = {"float": 4, "bfloat": 2, "half": 2}
 _MANGLED = {"float": "f32", "bfloat": "bf16", "half": "f16"}
 
@@ -122,6 +125,11 @@ class Code:
                 f"{MASK} {mask})"
             )
         elif stream:
+            if kind == "bfloat" and _X86:
+                # LLVM has no non-temporal store of bfloat and would make it a plain one: hand it over as floats, with
+                # an empty instruction between so that the two are not folded together again
+                vector, value = _WORDS, self(f"bitcast {vector} {value} to {_WORDS}")
+                value = self(f'call {vector} asm "", "=x,0"({vector} {value})')
             self.do(f"store {vector} {value}, ptr {at}, align {size * LANES}, !nontemporal !0")
         else:
             self.do(f"store {vector} {value}, ptr {at}, align {size}")

@@ -17,7 +17,7 @@ from .eager import not_finite
 from .neuron import Neuron, Parameter, State
 from .trace import Program
 
-_BLOCK_BYTES = 192 << 10
+_BLOCK_BYTES = 384 << 10
 """Target size of a block's working set: x, the states before each step and the gradients stay in the L2 cache."""
 _STREAM_BYTES = 2 << 20
 """Outputs of this size and more bypass the cache (non-temporal stores): they would be evicted before they are read."""
@@ -35,6 +35,7 @@ class _Kernels:
         self.program = program
         values = llvm.constants(program)
         self.constants = (ctypes.c_float * max(1, len(values)))(*values)
+        self.constants_at = ctypes.addressof(self.constants)
         self.rows = {back: llvm.scratch_rows(program, back) for back in (False, True)}
         self.compiled: dict[tuple[torch.dtype, bool, bool], int] = {}
 
@@ -45,6 +46,16 @@ class _Kernels:
             text = llvm.module(self.program, kind, stream, back, native.vector_math())
             self.compiled[key] = native.load(text)
         return self.compiled[key]
+
+    def plan(self, steps: int, count: int, period: int, back: bool, element: int) -> tuple[int, int, int]:
+        """Neurons per block, bytes of scratch per thread, threads."""
+        fixed, per_step = self.rows[back]
+        rows = max(1, fixed + per_step * steps)
+        block = _BLOCK_BYTES // (4 * rows + (2 * element * steps if back else 0))
+        threads = max(1, min(torch.get_num_threads(), count * steps // _GRAIN))
+        block = min(max(128, block), 4096, -(-count // threads), period)  # every thread gets one
+        block = -(-max(1, block) // LANES) * LANES
+        return block, -(-rows * block * 4 // 64) * 64, threads
 
 
 _kernels = cache(_Kernels)
@@ -118,21 +129,11 @@ class _Sheet:
         hoisted = program.hoist(parameters) if program.frontier else []
         uniform = self._periodic(hoisted) if hoisted else []
         self.operands = [f for pair in (*map(self.operand, states), *uniform) for f in pair]
-        fixed, per_step = self.kernels.rows[back]
-        rows = max(1, fixed + per_step * steps)
-        bytes_per_neuron = 4 * (rows + (2 * steps if back else 0))
-        block = min(max(128, _BLOCK_BYTES // bytes_per_neuron), 4096, max(1, self.period))
-        block = -(-block // LANES) * LANES
-        self.threads = max(1, min(torch.get_num_threads(), self.count * steps // _GRAIN))
-        if self.threads > 1:  # every thread gets a block
-            share = -(-self.count // self.threads)
-            block = min(block, -(-share // LANES) * LANES)
-        size = -(-rows * block * 4 // 64) * 64
+        block, size, self.threads = self.kernels.plan(steps, self.count, self.period, back, x.element_size())
         scratch = self._keep(torch.empty(self.threads * size // 4 + 16, dtype=torch.float32))
         self.fields = [
             steps, self.count, self.period, block, -(-scratch // 64) * 64, size,
-            x.stride(0) if steps > 1 else 0, 0, 0, x.data_ptr(),
-            ctypes.addressof(self.kernels.constants),
+            x.stride(0) if steps > 1 else 0, 0, 0, x.data_ptr(), self.kernels.constants_at,
         ]  # fmt: skip
 
     def add(self, *fields: int) -> None:

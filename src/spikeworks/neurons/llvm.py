@@ -234,6 +234,9 @@ def backward(program: Program, kind: str, stream: bool, math_: Math) -> str:
 
         def begin(i: str, mask: str | None) -> None:
             at = c.integer("add", first, i)
+            c.prefetch(k.pointer["x"], at, kind)
+            last = c.integer("mul", c.integer("sub", f["steps"], 1), f["g_stride"])
+            c.prefetch(k.pointer["g"], c.integer("add", last, at), kind)
             for s in range(n):
                 c.write(k.begin_from(f"v{s}", at, mask), k.array(before + s), i)
                 c.write(k.begin_from(f"gv{s}_end", at, mask), k.array(gradients + s), i)
