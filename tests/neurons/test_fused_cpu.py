@@ -238,7 +238,9 @@ def test_deepcopy_pickle_and_repr() -> None:
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert torch.equal(other(x), layer(x))
         assert other.w is not layer.w
-    assert "backend='auto'" in repr(layer)
+    assert "backend='auto' (fused_cpu)" in repr(layer)
+    assert "backend='auto' (eager)" in repr(sw.Spiking(sw.LIF(surrogate=sw.surrogate.poisson_pass())))
+    assert "backend='eager'" in repr(sw.Spiking(sw.LIF(), backend="eager"))
 
 
 def test_compile_and_export_see_one_operator() -> None:
@@ -289,6 +291,17 @@ def test_a_new_value_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         for shape in ((9, 5), (3, 2, 7), (5, 1, 2, 3)):
             sw.scan(sw.LIF(tau=tau, threshold=0.9), current(*shape))
     assert not built
+
+
+@pytest.mark.slow  # 13 GB of memory
+def test_more_than_two_to_the_31_elements() -> None:
+    x = torch.zeros(2, (1 << 30) + 8, dtype=torch.bfloat16)
+    x[:, -3:] = 1.5
+    out, (v,) = sw.scan(sw.IF(), x, backend="fused_cpu")
+    assert x.numel() > 1 << 31
+    assert out[:, -3:].eq(1).all()
+    assert int(out.count_nonzero()) == 6
+    assert v.eq(0).all()
 
 
 SCRIPT = """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from ..neurons import Neuron, State, scan
+from ..neurons import Neuron, State, forecast, scan
 from .time import Temporal
 
 
@@ -34,5 +36,7 @@ class Spiking(Temporal):
         return scan(self.neuron, x_T, state, self.backend, **{name: getattr(self, name) for name in self.learned})
 
     def extra_repr(self) -> str:
-        """The neuron and its backend."""
-        return f"{self.neuron!r}, backend={self.backend!r}"
+        """The neuron and its backend, and what ``"auto"`` comes to where this layer is."""
+        device = next(chain(self.parameters(), self.buffers(), (torch.empty(0),))).device
+        chosen = f" ({forecast(self.neuron, device)})" if self.backend == "auto" else ""
+        return f"{self.neuron!r}, backend={self.backend!r}{chosen}"

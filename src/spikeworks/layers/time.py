@@ -21,6 +21,11 @@ NetworkState = dict[str, Any]
 """What the temporal layers of a network carry: layer name → its state (tensors, or tuples of tensors)."""
 
 
+def unfold(x: Tensor, steps: int) -> Tensor:
+    """``[T·B, ...]`` as ``[T, B, ...]``, without a copy; B may be 0."""
+    return x.unflatten(0, (steps, x.shape[0] // steps))
+
+
 @dataclass
 class Passage:
     """One run of a network over a window: how many steps are folded, what came in, what goes out."""
@@ -35,7 +40,7 @@ class Passage:
         key = self.names[layer]
         while key in self.outgoing:  # the same layer called again in one forward has a state of its own
             key += "'"
-        y_T, self.outgoing[key] = layer.run(x.unflatten(0, (self.steps, -1)), self.incoming.get(key))
+        y_T, self.outgoing[key] = layer.run(unfold(x, self.steps), self.incoming.get(key))
         return y_T.flatten(0, 1)
 
 
@@ -112,7 +117,7 @@ class SNN(nn.Module):
             y = self.network(x_T.flatten(0, 1))
         finally:
             _THREAD.passage = outer
-        return y.unflatten(0, (x_T.shape[0], -1)), passage.outgoing
+        return unfold(y, x_T.shape[0]), passage.outgoing
 
     def step(self, x: Tensor, state: NetworkState | None = None) -> tuple[Tensor, NetworkState]:
         """One live step: ``[B, ...]`` → output ``[B, ...]`` and the state to pass with the next."""

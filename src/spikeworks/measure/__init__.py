@@ -19,3 +19,5 @@ from .result import Report as Report
 from .store import load_report as load_report
 from .store import save_report as save_report
 from .store import whole as whole
+from .watch import plot_neuron as plot_neuron
+from .watch import watch as watch

@@ -2,6 +2,7 @@
 
 from . import surrogate as surrogate
 from .backends import BACKENDS as BACKENDS
+from .backends import forecast as forecast
 from .heap import keep_heap as keep_heap
 from .neuron import Neuron as Neuron
 from .neuron import NeuronType as NeuronType

@@ -50,10 +50,12 @@ class Code:
         return self(f"{op} i64 {a}, {b}")
 
     def do(self, text: str) -> None:
+        """An instruction without a value."""
         self.lines.append(f"  {text}")
 
     @contextmanager
     def loop(self, start: str, stop: str, step: int = 1) -> Iterator[str]:
+        """``for index in range(start, stop, step)``."""
         self.count += 1
         label, slot = f"L{self.count}", f"%i{self.count}"
         self.slots.append(f"  {slot} = alloca i64")
@@ -71,6 +73,7 @@ class Code:
 
     @contextmanager
     def when(self, condition: str) -> Iterator[None]:
+        """What is in the block runs if ``condition`` holds."""
         self.count += 1
         label = f"W{self.count}"
         self.do(f"br i1 {condition}, label %{label}, label %{label}e")
@@ -94,9 +97,11 @@ class Code:
         return self(f"phi {VECTOR} [ {a}, %{label}y ], [ {b}, %{label}n ]")
 
     def address(self, base: str, index: str, kind: str = "float") -> str:
+        """Where element ``index`` of type ``kind`` is."""
         return self(f"getelementptr {kind}, ptr {base}, i64 {index}")
 
     def read(self, base: str, index: str, mask: str | None = None, kind: str = "float") -> str:
+        """Sixteen elements as floats; lanes outside ``mask`` are 0."""
         at, vector = self.address(base, index, kind), f"<{LANES} x {kind}>"
         size = _SIZES[kind]
         if mask is None:
@@ -115,6 +120,7 @@ class Code:
     def write(
         self, value: str, base: str, index: str, mask: str | None = None, kind: str = "float", stream: bool = False
     ) -> None:
+        """Sixteen floats as elements of type ``kind``, those in ``mask`` only; ``stream``: past the cache."""
         at, vector = self.address(base, index, kind), f"<{LANES} x {kind}>"
         size = _SIZES[kind]
         if kind != "float":

@@ -48,6 +48,19 @@ def choose(neuron: Neuron, x_T: Tensor, backend: str, parameters: Mapping[str, P
     return eager.run
 
 
+def forecast(neuron: Neuron, device: torch.device) -> str:
+    """Which backend ``"auto"`` will take for float32 input on ``device``; nothing is compiled for the answer."""
+    name = "fused_gpu" if device.type == "cuda" else "fused_cpu"
+    example = torch.empty(0, device=device)
+    try:
+        if BACKENDS[name].unsupported(example) is None:
+            program(neuron, torch.Size([1]), neuron.parameters, ())
+            return name
+    except Untraceable:
+        pass
+    return "eager"
+
+
 def _wants_kernels(x_T: Tensor) -> bool:
     if x_T.dtype == torch.float64:  # the reference precision: only the reference computes in it
         return False
