@@ -241,3 +241,15 @@ def test_the_network_is_left_as_it_was() -> None:
 def test_every_method_is_listed() -> None:
     assert list(METHODS) == ["max", "robust", "spike-norm", "tcl", "opi", "qcfs"]
     assert all(kind.__doc__ for kind in METHODS.values())
+
+
+def test_looking_at_a_part_measures_that_part() -> None:
+    """Accuracy is that of all samples, the rest that of the first, and the report says so."""
+    data = held_out()
+    snn, _ = convert(clip(), OPI())
+    whole, first = evaluate(snn, clip(), data, (1, 4)), evaluate(snn, clip(), data[:1], (1, 4))
+    part = evaluate(snn, clip(), data, (1, 4), look=1)
+    assert (part.accuracy, part.source_accuracy) == (whole.accuracy, whole.source_accuracy)
+    assert (part.layers, part.energy) == (first.layers, first.energy)
+    assert part.layers != whole.layers
+    assert part.notes[-1].startswith("errors, rates, operations and energy are those of the first 150 of 397")
