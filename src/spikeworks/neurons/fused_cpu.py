@@ -14,6 +14,7 @@ from torch import Tensor
 from . import llvm, native, operator
 from .assembly import LANES, TYPES
 from .eager import not_finite
+from .layout import dense, like, like_a_step, periodic
 from .neuron import Neuron, Parameter, State
 from .trace import Program
 
@@ -77,7 +78,7 @@ def run(neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Para
 
 def forward(program: Program, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
     """Outputs and final states. ``x``: ``[T, B, ...]``; states ``[B, ...]``; parameters broadcast to ``[B, ...]``."""
-    x = _dense(x)
+    x = dense(x)
     sheet = _Sheet(program, x, states, parameters, back=False)
     y = torch.empty_strided(x.shape, sheet.strides, dtype=x.dtype)
     ends = [torch.empty_strided(x.shape[1:], sheet.strides[1:], dtype=torch.float32) for _ in states]
@@ -93,10 +94,10 @@ def backward(
     g_ends: Sequence[Tensor | None],
 ) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:  # fmt: skip
     """Gradients of x, of the first state and of each parameter (None for those not wanted)."""
-    x = _dense(x)
+    x = dense(x)
     sheet = _Sheet(program, x, states, parameters, back=True)
     step, order = x.shape[1:], sheet.strides[1:]
-    g = _like(torch.zeros((), dtype=x.dtype).expand(x.shape) if g is None else g, x)
+    g = like(torch.zeros((), dtype=x.dtype).expand(x.shape) if g is None else g, x)
     ends = [sheet.operand(_ZERO if e is None else e) for e in g_ends]
     gx = torch.empty_strided(x.shape, sheet.strides, dtype=x.dtype)
     made = [torch.empty_strided(step, order, dtype=torch.float32) for _ in range(program.states + len(program.wrt))]
@@ -126,8 +127,10 @@ class _Sheet:
         self.count = math.prod(x.shape[1:])
         self.strides = (self.count, *x.stride()[1:])
         self.period = self.count
-        hoisted = program.hoist(parameters) if program.frontier else []
-        uniform = self._periodic(hoisted) if hoisted else []
+        uniform: list[tuple[int, int]] = []
+        if program.frontier:
+            self.period, values = periodic(x, program.hoist(parameters), LANES)
+            uniform = [self._splat(v) if v.numel() == 1 else (self._keep(v), 1) for v in values]
         self.operands = [f for pair in (*map(self.operand, states), *uniform) for f in pair]
         block, size, self.threads = self.kernels.plan(steps, self.count, self.period, back, x.element_size())
         scratch = self._keep(torch.empty(self.threads * size // 4 + 16, dtype=torch.float32))
@@ -147,13 +150,9 @@ class _Sheet:
         return native.call(self.kernels.get(self.x.dtype, self.back, stream), self.fields, self.threads)[llvm.STATUS]
 
     def operand(self, value: Tensor) -> tuple[int, int]:
-        """Pointer and stride (1, or 0 for one value everywhere) of a state ``[B, ...]`` in the memory order of x."""
-        value = value.detach()
-        if not any(value.stride()) and value.dtype == torch.float32:
-            return self._keep(value), 0
-        if value.stride() != self.strides[1:] or value.dtype != torch.float32:
-            value = torch.empty_strided(value.shape, self.strides[1:], dtype=torch.float32).copy_(value)
-        return self._keep(value), 1
+        """Pointer and stride (1, or 0 for one value everywhere) of a state ``[B, ...]``."""
+        value, stride = like_a_step(value, self.strides[1:])
+        return self._keep(value), stride
 
     def _splat(self, value: Tensor) -> tuple[int, int]:
         return self._keep(value.to(torch.float32).reshape(1).expand(LANES).contiguous()), 0
@@ -161,51 +160,3 @@ class _Sheet:
     def _keep(self, value: Tensor) -> int:
         self.kept.append(value)
         return value.data_ptr()
-
-    def _periodic(self, values: Sequence[Tensor]) -> list[tuple[int, int]]:
-        """Operands of values that broadcast against one step; those of many numbers are laid out once per period.
-
-        The period is the part of a step, innermost in memory, over which any of them varies, repeated until it is a
-        whole number of vectors and not too short to loop over.
-        """
-        step, strides = self.x.shape[1:], self.strides[1:]
-        axes = sorted(range(len(step)), key=lambda d: -strides[d])  # outermost first
-        wide = [v.expand(step) for v in values]
-        varying = [d for d in axes if step[d] > 1 and any(w.stride(d) for w in wide)]
-        if not varying:
-            return [self._splat(v.reshape(-1)[:1]) for v in values]
-        inner = axes[axes.index(varying[0]) :]
-        period = math.prod(step[d] for d in inner)
-        copies = 1
-        while copies * period < self.count and (copies * period % LANES or copies * period < 1024):
-            copies *= 2
-        self.period = min(copies * period, self.count)
-        pairs = []
-        for value, w in zip(values, wide, strict=True):
-            if value.numel() == 1:
-                pairs.append(self._splat(value))
-                continue
-            one = w[tuple(slice(None) if d in inner else 0 for d in range(len(step)))]
-            kept = [d for d in range(len(step)) if d in inner]
-            one = one.permute([kept.index(d) for d in inner]).reshape(-1).to(torch.float32)
-            pairs.append((self._keep(one.repeat(copies) if copies > 1 else one.contiguous()), 1))
-        return pairs
-
-
-def _dense(x: Tensor) -> Tensor:
-    """``x`` itself if each step is dense in some order of its axes, else a contiguous copy."""
-    if x.is_contiguous():
-        return x
-    expected = 1
-    for stride, size in sorted((x.stride(d), x.shape[d]) for d in range(1, x.dim()) if x.shape[d] > 1):
-        if stride != expected:
-            return x.contiguous()
-        expected *= size
-    return x
-
-
-def _like(g: Tensor, x: Tensor) -> Tensor:
-    """``g`` in the dtype and per-step memory order of ``x``."""
-    if g.dtype == x.dtype and g.stride()[1:] == x.stride()[1:] and (g.stride(0) or g.shape[0] == 1):
-        return g
-    return torch.empty_strided(x.shape, (math.prod(x.shape[1:]), *x.stride()[1:]), dtype=x.dtype).copy_(g)
