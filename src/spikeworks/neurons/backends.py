@@ -101,26 +101,27 @@ def _try(name: str, neuron: Neuron, rank: int, tensors: tuple[str, ...]) -> str 
     except Untraceable as reason:
         return str(reason)
     try:
-        agreed = aside(lambda: _agrees(BACKENDS[name].run, neuron, rank, tensors))
+        agreed = aside(lambda: _agrees(BACKENDS[name], neuron, rank, tensors))
     except Exception as error:  # whatever goes wrong in code we generated, the eager step is right
         return f"its kernel failed ({type(error).__name__}: {error})"
     return None if agreed else "its kernel disagrees with the eager step"
 
 
-def _agrees(run: Run, neuron: Neuron, rank: int, tensors: tuple[str, ...]) -> bool:
-    shape = (3, *[2] * (rank - 1))
+def _agrees(fused: Any, neuron: Neuron, rank: int, tensors: tuple[str, ...]) -> bool:
+    shape, home = (3, *[2] * (rank - 1)), fused.home()
     random = torch.Generator().manual_seed(0)
-    x_T = torch.rand((4, *shape), generator=random) * 2 - 0.5
-    g_T = torch.rand(x_T.shape, generator=random)
+    x_T = (torch.rand((4, *shape), generator=random) * 2 - 0.5).to(home)
+    g_T = torch.rand(x_T.shape, generator=random).to(home)
     # a tensor of any shape becomes one number: what is checked is the kernel, not the broadcasting
     values = {k: torch.as_tensor(neuron.parameters[k], dtype=torch.float32).detach() for k in tensors}
-    held = {k: v.reshape(-1)[:1].cpu() for k, v in values.items()}
+    held = {k: v.reshape(-1)[:1].to(home) for k, v in values.items()}
     results = []
-    for backend in (eager.run, run):
+    for backend in (eager.run, fused.run):
         x, given = x_T.clone().requires_grad_(), {k: v.clone().requires_grad_() for k, v in held.items()}
-        begin = (torch.as_tensor(v, dtype=torch.float32).detach().expand(shape) for v in neuron.start(given))
+        start = (torch.as_tensor(v, dtype=torch.float32, device=home) for v in neuron.start(given))
+        begin = (v.detach().reshape(-1)[:1].expand(shape) for v in start)
         out, end = backend(neuron, x, state_type(neuron.state_names)(*begin), given)
         total = (out * g_T).sum() + sum(e.sum() for e in end)
         grads = torch.autograd.grad(total, [x, *given.values()], allow_unused=True) if total.requires_grad else ()
-        results.append([out, *end, *(torch.zeros(()) if g is None else g for g in grads)])
+        results.append([out, *end, *(torch.zeros((), device=home) if g is None else g for g in grads)])
     return all(torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True) for a, b in zip(*results, strict=True))

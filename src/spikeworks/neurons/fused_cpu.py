@@ -62,6 +62,11 @@ class _Kernels:
 _kernels = cache(_Kernels)
 
 
+def home() -> str:
+    """The device this backend computes on."""
+    return "cpu"
+
+
 def unsupported(x_T: Tensor) -> str | None:
     """Why this backend cannot run on an input like ``x_T``; ``None`` if it can."""
     if x_T.device.type != "cpu":

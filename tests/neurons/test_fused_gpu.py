@@ -1,0 +1,159 @@
+"""The Triton backend equals the eager one: in the interpreter everywhere, on a GPU where there is one.
+
+Triton decides at its import whether to interpret, so the proof runs in a process of its own: outside it, this file has
+one test that proves, by starting that process.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import spikeworks as sw
+from spikeworks.neurons import triton
+from spikeworks.neurons.trace import _RULES, trace
+
+if importlib.util.find_spec("triton") is None:
+    pytest.skip("Triton is not installed (pip install 'spikeworks[gpu]')", allow_module_level=True)
+
+# numpy, in the interpreter, on the branch of a `where` that is not taken
+pytestmark = pytest.mark.filterwarnings("ignore:.* encountered in .*:RuntimeWarning")
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cpu" if INTERPRETED else "cuda"
+here = pytest.mark.skipif(
+    not INTERPRETED and not torch.cuda.is_available(), reason="runs in the interpreter's process, or on a GPU"
+)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter's process")
+def test_in_the_interpreter(tmp_path: Path) -> None:
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "SPIKEWORKS_CACHE": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", __file__]
+    root = Path(__file__).parents[2]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert " passed" in result.stdout
+
+
+def outcome(neuron: sw.Neuron, x: Tensor, backend: str) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(1)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=random).to(DEVICE)
+
+    x = x.clone().requires_grad_()
+    tensors = {
+        k: v.detach().clone().to(DEVICE).requires_grad_() for k, v in neuron.parameters.items() if isinstance(v, Tensor)
+    }
+    state = tuple((draw(*x.shape[1:]) * 0.3).requires_grad_() for _ in neuron.state_names)
+    out, end = sw.scan(neuron, x, state, backend, **tensors)
+    loss = (out.float() * draw(*out.shape)).sum() + sum((e * draw(*e.shape)).sum() for e in end)
+    assert isinstance(loss, Tensor)
+    loss.backward()
+    wanted = {"x": x, **{f"v{i}": s for i, s in enumerate(state)}, **tensors}
+    grads = {f"grad {k}": torch.zeros_like(v) if v.grad is None else v.grad for k, v in wanted.items()}
+    return {"out": out.detach(), **{f"end {i}": e.detach() for i, e in enumerate(end)}, **grads}
+
+
+def assert_equal(neuron: sw.Neuron, x: Tensor) -> None:
+    eager, fused = outcome(neuron, x.to(DEVICE), "eager"), outcome(neuron, x.to(DEVICE), "fused_gpu")
+    assert torch.equal(eager["out"], fused["out"])
+    for name in eager:
+        scale = max(1e-6, float(eager[name].float().abs().max())) if eager[name].numel() else 1.0
+        error = float((eager[name] - fused[name]).float().abs().max()) if eager[name].numel() else 0.0
+        assert error <= 1e-5 * scale, f"{name}: off by {error:.2e} of {scale:.2e}"
+
+
+def current(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return (torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape))) * 1.5 + 0.3).to(dtype)
+
+
+@here
+@pytest.mark.parametrize("name", sw.neurons.ALL)
+def test_every_neuron(name: str) -> None:
+    for shape in ((1, 1, 1), (5, 2, 17), (3, 2, 3, 5)):
+        assert_equal(sw.neurons.ALL[name](), current(*shape))
+
+
+@here
+@pytest.mark.parametrize("name", [n for n in sw.surrogate.ALL if n != "poisson_pass"])
+def test_every_surrogate(name: str) -> None:
+    for neuron in (sw.LIF(surrogate=sw.surrogate.ALL[name]()), sw.ALIF(surrogate=sw.surrogate.ALL[name]())):
+        assert_equal(neuron, current(4, 2, 9))
+
+
+@here
+@pytest.mark.parametrize("detach", [False, True])
+@pytest.mark.parametrize(("reset", "v_reset"), [("hard", -0.1), ("soft", 0.0), ("none", 0.0)])
+@pytest.mark.parametrize("neuron", [sw.IF, sw.LIF, sw.CUBALIF, sw.KLIF])
+def test_every_reset(neuron: Callable[..., sw.Neuron], reset: str, v_reset: float, detach: bool) -> None:
+    assert_equal(neuron(reset=reset, v_reset=v_reset, detach_reset=detach), current(4, 2, 9))
+
+
+@here
+@pytest.mark.parametrize(
+    ("shape", "parameter"),
+    [((3, 2, 6), (6,)), ((3, 4, 1), (4, 1)), ((2, 3, 6, 5, 2), (6, 1, 1)), ((2, 300, 4), (4,))],
+    ids=str,
+)
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_parameters_of_any_shape(shape: tuple[int, ...], parameter: tuple[int, ...], layout: str) -> None:
+    x = current(*shape)
+    if layout == "channels_last" and x.dim() == 5:
+        x = x.flatten(0, 1).to(memory_format=torch.channels_last).unflatten(0, shape[:2])
+    tau = torch.nn.Parameter(torch.rand(parameter) + 1.5)
+    assert_equal(sw.ALIF(tau=tau, threshold=torch.rand(parameter) + 0.5, beta=torch.nn.Parameter(torch.tensor(0.3))), x)
+
+
+@here
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_keeps_a_float32_state(dtype: torch.dtype) -> None:
+    x = current(5, 2, 11, dtype=dtype).to(DEVICE)
+    low, (v,) = sw.scan(sw.LIF(), x, backend="fused_gpu")
+    full, (w,) = sw.scan(sw.LIF(), x.float(), backend="eager")
+    assert torch.equal(low.float(), full)
+    assert torch.equal(v, w)
+
+
+@here
+def test_views_and_nothing() -> None:
+    assert_equal(sw.LIF(), current(6, 5, 9)[::2, 1:, ::3])
+    assert_equal(sw.LIF(), current(3, 0, 4))
+
+
+@here
+def test_functions_of_one_number() -> None:
+    @sw.neuron
+    def everything(x, v, *, k=0.7):  # type: ignore[no-untyped-def]
+        h = torch.tanh(v) + x.sigmoid() * k - torch.log1p(x.abs()) + torch.sin(v).square() + (x.abs() + 1).pow(-1.3)
+        h = h + torch.addcmul(v, x, x, value=0.1) - torch.rsqrt(x.abs() + 1) + torch.expm1(-x.abs()) + torch.erf(x)
+        h = torch.minimum(h, 3 - v) + x.sign() * 0.1 + torch.cos(x) - torch.sub(v, x, alpha=0.3) + x.round()
+        h = torch.where((x > 0) & ~(v > 1), h, 0.5 * h) + x.trunc() * 0.1 + torch.log(x.abs() + 0.5)
+        return sw.spike(h - k), torch.nn.functional.hardtanh(h)
+
+    assert_equal(everything(), torch.linspace(-2, 2, 4 * 37).reshape(4, 1, 37))
+
+
+def test_a_new_value_or_size_is_the_same_source() -> None:
+    def source(tau: float, *shape: int) -> str:
+        neuron = sw.LIF(tau=tau, threshold=0.9)
+        program = trace(neuron, torch.Size(shape), neuron.parameters)
+        return triton.forward(program) + triton.backward(program)
+
+    assert len({source(2.3, 4), source(3.1, 4), source(17.0, 2, 5)}) == 1
+
+
+def test_every_operation_the_tracer_knows_has_an_expression() -> None:
+    from spikeworks.neurons import assembly
+
+    known = assembly._BINARY.keys() | assembly._LOGIC.keys() | assembly._INTRINSIC.keys() | assembly._CALLED
+    known |= assembly._FORMULA.keys() | {"sigmoid"}
+    assert known == triton._EXPRESSIONS.keys()
+    assert len(_RULES) > 40
