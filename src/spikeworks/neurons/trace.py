@@ -289,7 +289,7 @@ _RULES: dict[str, Callable[..., tuple[str, tuple[Any, ...]]]] = {
     "rsub": lambda a, b, alpha=1: _scaled("sub", b, a, alpha) if alpha == 1 else ("unknown", (None,)),
     "div": lambda a, b, rounding_mode=None: ("div", (a, b)) if rounding_mode is None else ("unknown", (None,)),
     "sign": _plain("sgn"),
-    "pow": lambda a, b: (_POWERS[b], (a,)) if isinstance(b, float) and b in _POWERS else ("pow", (a, b)),
+    "pow": lambda a, b: _power(a, b),
     "bitwise_and": _plain("logical_and"),
     "bitwise_or": _plain("logical_or"),
     "bitwise_not": _plain("logical_not"),
@@ -300,6 +300,12 @@ _RULES: dict[str, Callable[..., tuple[str, tuple[Any, ...]]]] = {
     "addcmul": lambda a, b, c, value=1: ("addcmul", (a, b, c, float(value))),
 }  # fmt: skip
 """ATen name → canonical operation and its operands; literals and value numbers pass through."""
+
+
+def _power(a: Any, b: Any) -> tuple[str, tuple[Any, ...]]:
+    if b == 1.0 and isinstance(b, float):
+        return "mul", (a, 1.0)
+    return (_POWERS[b], (a,)) if isinstance(b, float) and b in _POWERS else ("pow", (a, b))
 
 
 _POWERS = {2.0: "square", 3.0: "cube", 0.5: "sqrt", -0.5: "rsqrt", -1.0: "reciprocal", -2.0: "inverse_square"}

@@ -157,6 +157,13 @@ def _log1p(a: str) -> str:  # the same, the other way round
     return f"tl.where({u} == 1.0, {a}, tl.log({u}) * {a} / tl.where({u} == 1.0, 1.0, {u} - 1.0))"
 
 
+def _pow(a: str, b: str) -> str:
+    size = f"tl.exp({b} * tl.log(tl.abs({a})))"
+    odd = f"(tl.floor({b} * 0.5) * 2.0 != {b})"
+    negative = f'tl.where(tl.floor({b}) != {b}, float("nan"), tl.where({odd}, -{size}, {size}))'
+    return f"tl.where({b} == 0.0, 1.0, tl.where({a} < 0.0, {negative}, {size}))"
+
+
 def _tanh(a: str) -> str:
     e = _expm1(f"(-2.0 * tl.abs({a}))")
     return f"(tl.where({a} < 0.0, 1.0, -1.0) * {e} / ({e} + 2.0))"
@@ -181,7 +188,7 @@ _EXPRESSIONS: dict[str, Callable[..., str]] = {
     "round": _form("tl.where(tl.abs({0}) < 4194304.0, ({0} + 12582912.0) - 12582912.0, {0})"),  # half to even
     "exp": _form("tl.exp({0})"), "log": _form("tl.log({0})"), "sin": _form("tl.sin({0})"), "cos": _form("tl.cos({0})"),
     "erf": _form("tl.erf({0})"), "expm1": _expm1, "log1p": _log1p, "tanh": _tanh,
-    "pow": _form("tl.exp(({1}) * tl.log({0}))"),
+    "pow": lambda a, b: _pow(a, f"(tl.zeros([BLOCK], tl.float32) + {b})"),
     "sigmoid": _form("tl.div_rn(tl.zeros([BLOCK], tl.float32) + 1.0, 1.0 + tl.exp(-{0}))"),
     "add_scaled": _form("{0} + {1} * {2}"), "sub_scaled": _form("{0} - {1} * {2}"),
     "addcmul": _form("{0} + {3} * {1} * {2}"),
