@@ -35,7 +35,7 @@ here = pytest.mark.skipif(
 @pytest.mark.skipif(INTERPRETED, reason="this is the interpreter's process")
 def test_in_the_interpreter(tmp_path: Path) -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1", "SPIKEWORKS_CACHE": str(tmp_path)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", __file__]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:xdist", "-p", "no:cacheprovider", __file__]
     root = Path(__file__).parents[2]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root)
     assert result.returncode == 0, result.stdout[-3000:]
