@@ -1,11 +1,12 @@
 """The Triton backend equals the eager one: in the interpreter everywhere, on a GPU where there is one.
 
-Triton decides at its import whether to interpret, so the proof runs in a process of its own: outside it, this file has
-one test that proves, by starting that process.
+Triton decides at its import whether to interpret, so the proof runs in a process of its own: outside it, one test
+starts that process, and the others compile the kernels for a GPU that need not be there.
 """
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from torch import Tensor
 
 import spikeworks as sw
 from spikeworks.neurons import triton
+from spikeworks.neurons.fused_gpu import _OPTIONS, _module
 from spikeworks.neurons.trace import _RULES, trace
 
 if importlib.util.find_spec("triton") is None:
@@ -32,6 +34,12 @@ here = pytest.mark.skipif(
 )
 
 
+def ahead(test: Callable[..., None]) -> Callable[..., None]:
+    """Compiling for a GPU needs none, but a process that does not interpret."""
+    test = pytest.mark.usefixtures("_own_cache")(test)
+    return pytest.mark.skipif(INTERPRETED, reason="the interpreter's process compiles nothing")(test)
+
+
 @pytest.mark.skipif(INTERPRETED, reason="this is the interpreter's process")
 def test_in_the_interpreter(tmp_path: Path) -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1", "SPIKEWORKS_CACHE": str(tmp_path)}
@@ -44,13 +52,14 @@ def test_in_the_interpreter(tmp_path: Path) -> None:
 
 def outcome(neuron: sw.Neuron, x: Tensor, backend: str) -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(1)
+    device = "cpu" if backend == "eager" else DEVICE  # eager on a GPU multiplies by reciprocals instead of dividing
 
     def draw(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=random).to(DEVICE)
+        return torch.rand(shape, generator=random).to(device)
 
-    x = x.clone().requires_grad_()
+    x = x.detach().to(device).clone().requires_grad_()
     tensors = {
-        k: v.detach().clone().to(DEVICE).requires_grad_() for k, v in neuron.parameters.items() if isinstance(v, Tensor)
+        k: v.detach().to(device).clone().requires_grad_() for k, v in neuron.parameters.items() if isinstance(v, Tensor)
     }
     state = tuple((draw(*x.shape[1:]) * 0.3).requires_grad_() for _ in neuron.state_names)
     out, end = sw.scan(neuron, x, state, backend, **tensors)
@@ -59,11 +68,12 @@ def outcome(neuron: sw.Neuron, x: Tensor, backend: str) -> dict[str, Tensor]:
     loss.backward()
     wanted = {"x": x, **{f"v{i}": s for i, s in enumerate(state)}, **tensors}
     grads = {f"grad {k}": torch.zeros_like(v) if v.grad is None else v.grad for k, v in wanted.items()}
-    return {"out": out.detach(), **{f"end {i}": e.detach() for i, e in enumerate(end)}, **grads}
+    results = {"out": out.detach(), **{f"end {i}": e.detach() for i, e in enumerate(end)}, **grads}
+    return {k: v.cpu() for k, v in results.items()}
 
 
 def assert_equal(neuron: sw.Neuron, x: Tensor) -> None:
-    eager, fused = outcome(neuron, x.to(DEVICE), "eager"), outcome(neuron, x.to(DEVICE), "fused_gpu")
+    eager, fused = outcome(neuron, x, "eager"), outcome(neuron, x, "fused_gpu")
     assert torch.equal(eager["out"], fused["out"])
     for name in eager:
         scale = max(1e-6, float(eager[name].float().abs().max())) if eager[name].numel() else 1.0
@@ -115,11 +125,12 @@ def test_parameters_of_any_shape(shape: tuple[int, ...], parameter: tuple[int, .
 @here
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_low_precision_keeps_a_float32_state(dtype: torch.dtype) -> None:
-    x = current(5, 2, 11, dtype=dtype).to(DEVICE)
-    low, (v,) = sw.scan(sw.LIF(), x, backend="fused_gpu")
+    x = current(5, 2, 11, dtype=dtype)
+    low, (v,) = sw.scan(sw.LIF(), x.to(DEVICE), backend="fused_gpu")
     full, (w,) = sw.scan(sw.LIF(), x.float(), backend="eager")
-    assert torch.equal(low.float(), full)
-    assert torch.equal(v, w)
+    assert low.dtype == dtype
+    assert torch.equal(low.float().cpu(), full)
+    assert torch.equal(v.cpu(), w)
 
 
 @here
@@ -128,17 +139,89 @@ def test_views_and_nothing() -> None:
     assert_equal(sw.LIF(), current(3, 0, 4))
 
 
+@sw.neuron
+def everything(x, v, *, k=0.7):  # type: ignore[no-untyped-def]
+    """Every function that kernels know."""
+    h = torch.tanh(v) + x.sigmoid() * k - torch.log1p(x.abs()) + torch.sin(v).square() + (x.abs() + 1).pow(-1.3)
+    h = h + torch.addcmul(v, x, x, value=0.1) - torch.rsqrt(x.abs() + 1) + torch.expm1(-x.abs()) + torch.erf(x)
+    h = torch.minimum(h, 3 - v) + x.sign() * 0.1 + torch.cos(x) - torch.sub(v, x, alpha=0.3) + x.round()
+    h = torch.where((x > 0) & ~(v > 1), h, 0.5 * h) + x.trunc() * 0.1 + torch.log(x.abs() + 0.5) + 1e-2 * x**5
+    h = h + torch.exp(torch.zeros_like(v)) * 0.1 + 0.1 / (1 + x.abs()).square()
+    return sw.spike(h - k), torch.nn.functional.hardtanh(h)
+
+
+@here
+@pytest.mark.parametrize(
+    "function",
+    [torch.expm1, torch.log1p, torch.tanh, torch.sigmoid, torch.rsqrt, torch.reciprocal, torch.round, torch.sign],
+    ids=lambda f: f.__name__,
+)
+def test_functions_at_their_extremes(function: Callable[[Tensor], Tensor]) -> None:
+    @sw.neuron
+    def extreme(x, v):  # type: ignore[no-untyped-def]
+        return function(x), v
+
+    x = torch.tensor(
+        [[-torch.inf, -1e4, -90.0, -2.5, -1e-9, -0.0, 0.0, 1e-9, 0.5, 1.5, 88.0, 90.0, 1e4, 3e38, torch.inf]]
+    )
+    expected, made = function(x), sw.scan(extreme(), x.to(DEVICE), backend="fused_gpu")[0].cpu()
+    torch.testing.assert_close(made, expected, rtol=1e-6, atol=0, equal_nan=True)
+
+
 @here
 def test_functions_of_one_number() -> None:
-    @sw.neuron
-    def everything(x, v, *, k=0.7):  # type: ignore[no-untyped-def]
-        h = torch.tanh(v) + x.sigmoid() * k - torch.log1p(x.abs()) + torch.sin(v).square() + (x.abs() + 1).pow(-1.3)
-        h = h + torch.addcmul(v, x, x, value=0.1) - torch.rsqrt(x.abs() + 1) + torch.expm1(-x.abs()) + torch.erf(x)
-        h = torch.minimum(h, 3 - v) + x.sign() * 0.1 + torch.cos(x) - torch.sub(v, x, alpha=0.3) + x.round()
-        h = torch.where((x > 0) & ~(v > 1), h, 0.5 * h) + x.trunc() * 0.1 + torch.log(x.abs() + 0.5) + 1e-2 * x**5
-        return sw.spike(h - k), torch.nn.functional.hardtanh(h)
-
     assert_equal(everything(), torch.linspace(-2, 2, 4 * 37).reshape(4, 1, 37))
+
+
+def compiled(neuron: sw.Neuron, dtype: str, size: str) -> str:
+    """The PTX of both kernels, which ``ptxas`` has made machine code of, for compute capability 8.0."""
+    from triton import compile
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    wanted = tuple(k for k, v in neuron.parameters.items() if isinstance(v, Tensor))
+    program, text = trace(neuron, torch.Size([4]), neuron.parameters, wanted), ""
+    for source, name, arguments in (
+        (triton.forward(program), "forward", triton.forward_arguments(program)),
+        (triton.backward(program), "backward", triton.backward_arguments(program)),
+    ):
+        types = {
+            a: size if a.endswith(("_last", "_stride")) or a in ("count", "steps", "period") else "*fp32"
+            for a in arguments
+        }
+        types |= {a: f"*{dtype}" for a in ("x", "y", "g", "gx") if a in types} | {"BLOCK": "constexpr"}
+        signed = ASTSource(getattr(_module(source), name), types, constexprs={"BLOCK": 256})
+        made = compile(signed, target=GPUTarget("cuda", 80, 32), options=_OPTIONS)
+        assert len(made.asm["cubin"]) > 0
+        text += str(made.asm["ptx"])
+    return text
+
+
+@pytest.fixture
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
+    monkeypatch.setenv("SPIKEWORKS_CACHE", str(tmp_path))
+
+
+@ahead
+@pytest.mark.parametrize("name", sw.neurons.ALL)
+def test_every_neuron_compiles_for_a_gpu_without_contraction(name: str) -> None:
+    text = compiled(sw.neurons.ALL[name](), "fp32", "i32")
+    assert ".visible .entry forward" in text
+    assert ".visible .entry backward" in text
+    assert "fma." not in text
+    assert not re.search(r"div\.(full|approx)|[a-z]\.ftz", text)
+
+
+@ahead
+@pytest.mark.parametrize("name", [n for n in sw.surrogate.ALL if n != "poisson_pass"])
+def test_every_surrogate_compiles_for_a_gpu(name: str) -> None:
+    assert "bf16" in compiled(sw.LIF(surrogate=sw.surrogate.ALL[name]()), "bf16", "i64")
+
+
+@ahead
+def test_every_function_compiles_for_a_gpu() -> None:
+    assert "sqrt.rn.f32" in compiled(everything(), "fp16", "i32")
 
 
 def test_a_new_value_or_size_is_the_same_source() -> None:

@@ -1,9 +1,13 @@
 """The fused GPU backend: Triton kernels from the traced step, one thread a neuron, saving nothing but the input.
 
-Proved in Triton's interpreter on the CPU (``TRITON_INTERPRET=1``) against the eager backend: outputs, states and
-gradients of every neuron. Not proved by that: speed, and that no multiplication and addition are contracted on a real
-GPU, which ``enable_fp_fusion=False`` asks for. Unlike on the CPU, nothing looks whether a state ended as NaN: looking
-would stall the GPU.
+Proved without a GPU: in Triton's interpreter (``TRITON_INTERPRET=1``), outputs, states and gradients of every neuron
+equal those of the eager backend; and every kernel compiles to machine code for NVIDIA's GPUs, with true divisions and
+no multiplication and addition contracted into one. Not proved: that it runs on a GPU at all, and its speed.
+
+The arithmetic is that of eager *on the CPU*. Eager on a GPU multiplies by the reciprocal where the divisor is a plain
+number, which may differ in the last bit and so, rarely, in a spike. ``exp`` compiles to the GPU's own approximation
+(reconstructed: two units in the last place), the other transcendentals to NVIDIA's library. Unlike on the CPU, nothing
+looks whether a state ended as NaN: looking would stall the GPU.
 """
 
 from __future__ import annotations
@@ -30,6 +34,8 @@ from .neuron import Neuron, Parameter, State
 from .trace import Program
 
 _BLOCK = 256
+_OPTIONS = {"enable_fp_fusion": False}
+"""A multiplication and an addition stay two roundings, as on the CPU."""
 
 
 @constant_when_compiled
@@ -125,9 +131,12 @@ def _numbers(program: Program, device: torch.device) -> Tensor:
 
 
 def _launch(source: str, name: str, x: Tensor, count: int, *arguments: Any) -> None:
-    kernel = getattr(_module(source), name)
-    options = {"enable_fp_fusion": False} if x.is_cuda else {}
-    kernel[(-(-count // _BLOCK),)](*arguments, BLOCK=_BLOCK, **options)
+    kernel = getattr(_module(source), name)[(-(-count // _BLOCK),)]
+    if x.is_cuda:
+        with torch.cuda.device(x.device):  # Triton launches on the current device, wherever the tensors are
+            kernel(*arguments, BLOCK=_BLOCK, **_OPTIONS)
+    else:
+        kernel(*arguments, BLOCK=_BLOCK)
 
 
 @cache

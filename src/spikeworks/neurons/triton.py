@@ -6,6 +6,7 @@ strides as plain numbers, so that one kernel serves every value and size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from .llvm import constants, needs_states
@@ -40,13 +41,14 @@ def _signature(name: str, arguments: Sequence[str]) -> list[str]:
         f"@triton.jit(do_not_specialize={numbers!r})",
         f"def {name}({', '.join(arguments)}, BLOCK: tl.constexpr):",
         "    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)",
+        "    count = count.to(tl.int64)  # multiples of it are offsets",
         "    mask = i < count",
         "    j = i % period",
     ]
 
 
 def _load(program: Program) -> list[str]:
-    lines = [f"    c{k} = tl.load(c + {k})" for k in range(len(constants(program)))]
+    lines = [f"    c{k} = {_full(f'tl.load(c + {k})')}" for k in range(len(constants(program)))]
     lines += [
         f"    a{v} = tl.load(u{k} + j * u{k}_stride, mask=mask, other=1.0)" for k, v in enumerate(program.frontier)
     ]  # 1.0: lanes outside must not divide by zero
@@ -119,19 +121,26 @@ def _assign(program: Program, targets: Sequence[int], results: Sequence[Operand]
 
 
 def _name(program: Program, a: Operand) -> str:
+    """A value's name, or a literal that stays in the code."""
     if isinstance(a, int):
         return f"a{a}"
     known = constants(program)
-    return f"c{known.index(a)}" if a in known else f'float("{a}")' if a in (float("inf"), -float("inf")) else repr(a)
+    return f"c{known.index(a)}" if a in known else repr(a) if math.isfinite(a) else f'float("{a}")'
 
 
 def _whole(program: Program, a: Operand) -> str:
     name = _name(program, a)
-    return name if isinstance(a, int) and a not in program.uniform else f"({name} + tl.zeros([BLOCK], tl.float32))"
+    return name if name[0] in "ac" else _full(name)
+
+
+def _full(scalar: str) -> str:
+    return f"tl.full([BLOCK], {scalar}, tl.float32)"
 
 
 def _expression(program: Program, node: Node) -> str:
-    return _EXPRESSIONS[node.op](*(_name(program, a) for a in node.args))
+    literals = all(isinstance(a, float) for a in node.args)
+    name = _whole if literals or node.op in ("div", "pow") else _name  # Triton's functions take no literals
+    return _EXPRESSIONS[node.op](*(name(program, a) for a in node.args))
 
 
 def _form(text: str) -> Callable[..., str]:
@@ -148,13 +157,18 @@ def _least(a: str, b: str) -> str:
 
 def _expm1(a: str) -> str:  # Kahan: the rounding of exp cancels against that of its logarithm
     e = f"tl.exp({a})"
-    ratio = f"({e} - 1.0) * {a} / tl.where({e} == 1.0, 1.0, tl.log({e}))"
-    return f"tl.where({e} == 1.0, {a}, tl.where({e} - 1.0 == -1.0, -1.0, {ratio}))"
+    ratio = f"({e} - 1.0) * ({a} / tl.where({e} == 1.0, 1.0, tl.log({e})))"
+    return f"tl.where({e} == 1.0, {a}, tl.where(({e} == 0.0) | ({_endless(e)}), {e} - 1.0, {ratio}))"
 
 
 def _log1p(a: str) -> str:  # the same, the other way round
     u = f"({a} + 1.0)"
-    return f"tl.where({u} == 1.0, {a}, tl.log({u}) * {a} / tl.where({u} == 1.0, 1.0, {u} - 1.0))"
+    ratio = f"tl.log({u}) * ({a} / tl.where({u} == 1.0, 1.0, {u} - 1.0))"
+    return f"tl.where(({u} == 1.0) | ({_endless(u)}), {a}, {ratio})"
+
+
+def _endless(a: str) -> str:
+    return f'{a} == float("inf")'
 
 
 def _pow(a: str, b: str) -> str:
@@ -171,7 +185,7 @@ def _tanh(a: str) -> str:
 
 _EXPRESSIONS: dict[str, Callable[..., str]] = {
     "add": _form("{0} + {1}"), "sub": _form("{0} - {1}"), "mul": _form("{0} * {1}"),
-    "div": _form("tl.div_rn({0} + tl.zeros([BLOCK], tl.float32), {1} + tl.zeros([BLOCK], tl.float32))"),
+    "div": _form("tl.div_rn({0}, {1})"),
     "ge": _form("{0} >= {1}"), "gt": _form("{0} > {1}"), "le": _form("{0} <= {1}"), "lt": _form("{0} < {1}"),
     "eq": _form("{0} == {1}"), "ne": _form("{0} != {1}"),
     "logical_and": _form("{0} & {1}"), "logical_or": _form("{0} | {1}"), "logical_not": _form("{0} == 0"),
@@ -179,17 +193,17 @@ _EXPRESSIONS: dict[str, Callable[..., str]] = {
     "where": _form("tl.where({0}, {1}, {2})"),
     "neg": _form("-{0}"), "abs": _form("tl.abs({0})"), "relu": lambda a: _most(a, "0.0"),
     "sgn": _form("tl.where({0} > 0.0, 1.0, tl.where({0} < 0.0, -1.0, 0.0))"),
-    "sqrt": _form("tl.sqrt_rn({0})"), "rsqrt": _form("tl.div_rn(1.0 + 0.0 * {0}, tl.sqrt_rn({0}))"),
+    "sqrt": _form("tl.sqrt_rn({0})"), "rsqrt": _form(f"tl.div_rn({_full('1.0')}, tl.sqrt_rn({{0}}))"),
     "square": _form("{0} * {0}"), "cube": _form("{0} * {0} * {0}"),
-    "reciprocal": _form("tl.div_rn(tl.zeros([BLOCK], tl.float32) + 1.0, {0})"),
-    "inverse_square": _form("tl.div_rn(tl.zeros([BLOCK], tl.float32) + 1.0, {0} * {0})"),
+    "reciprocal": _form(f"tl.div_rn({_full('1.0')}, {{0}})"),
+    "inverse_square": _form(f"tl.div_rn({_full('1.0')}, {{0}} * {{0}})"),
     "floor": _form("tl.floor({0})"), "ceil": _form("tl.ceil({0})"),
     "trunc": _form("tl.where({0} < 0.0, tl.ceil({0}), tl.floor({0}))"),
     "round": _form("tl.where(tl.abs({0}) < 4194304.0, ({0} + 12582912.0) - 12582912.0, {0})"),  # half to even
     "exp": _form("tl.exp({0})"), "log": _form("tl.log({0})"), "sin": _form("tl.sin({0})"), "cos": _form("tl.cos({0})"),
     "erf": _form("tl.erf({0})"), "expm1": _expm1, "log1p": _log1p, "tanh": _tanh,
-    "pow": lambda a, b: _pow(a, f"(tl.zeros([BLOCK], tl.float32) + {b})"),
-    "sigmoid": _form("tl.div_rn(tl.zeros([BLOCK], tl.float32) + 1.0, 1.0 + tl.exp(-{0}))"),
+    "pow": _pow,
+    "sigmoid": _form(f"tl.div_rn({_full('1.0')}, 1.0 + tl.exp(-{{0}}))"),
     "add_scaled": _form("{0} + {1} * {2}"), "sub_scaled": _form("{0} - {1} * {2}"),
     "addcmul": _form("{0} + {3} * {1} * {2}"),
     "maximum": _most, "minimum": _least, "clamp_min": _most, "clamp_max": _least,
