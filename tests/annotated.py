@@ -1,4 +1,7 @@
-"""Annotations checked at run time: while tests run, every function of the package is called through beartype.
+"""Types and shapes checked at run time: while tests run, every function of the package is called through here.
+
+Types are those of the annotations, by beartype. Shapes are those of the names: an argument ``x_TBC`` has at least three
+axes, and wherever one call's arguments share a letter, they share its size; ``_1`` is an axis of size one.
 
 A wrong argument must be refused. Either the function refuses it itself, with ``ValueError`` as users see it, or the
 call fails here with :class:`AnnotationError`; so tests of refusals see the package's own message, and a wrong type that
@@ -12,8 +15,10 @@ import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -36,11 +41,17 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     def typed() -> Callable[..., Any]:  # at the first call: by then every name in an annotation is defined
         return beartype(conf=CONFIGURATION)(function)
 
+    signature = inspect.signature(function)
+    shaped = any(map(AXES.search, signature.parameters))
+
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_compiling():  # the compiler sees the function as users have it
             return function(*args, **kwargs)
         try:
+            if shaped and (fault := misshapen(signature.bind(*args, **kwargs).arguments)):
+                function(*args, **kwargs)
+                raise AnnotationError(f"{function.__qualname__} accepted, against its name: {fault}")
             return typed()(*args, **kwargs)
         except BeartypeCallHintReturnViolation as violation:
             raise AnnotationError(str(violation)) from None
@@ -51,6 +62,23 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
             raise AnnotationError(f"accepted, against its annotation: {violation}") from None
 
     return call
+
+
+AXES = re.compile(r"_([A-Z][A-Z1]*)$")
+"""The axes that end the name of a tensor: one letter each, leading axes first."""
+
+
+def misshapen(arguments: Mapping[str, Any]) -> str | None:
+    """The first tensor among a call's arguments whose shape is not what its name says; ``None`` if there is none."""
+    sizes = {"1": 1}
+    for name, value in arguments.items():
+        if isinstance(value, torch.Tensor) and (axes := AXES.search(name)):
+            if value.dim() < len(axes[1]):
+                return f"{name} of shape {tuple(value.shape)}"
+            for letter, size in zip(axes[1], value.shape, strict=False):
+                if sizes.setdefault(letter, size) != size:
+                    return f"{name} of shape {tuple(value.shape)} where {letter} is {sizes[letter]}"
+    return None
 
 
 class _Decorate(ast.NodeTransformer):

@@ -238,6 +238,23 @@ def test_annotations_are_checked_while_tests_run(tmp_path: Path, monkeypatch: py
         house_sample.halve("no")
 
 
+def test_shapes_are_held_to_names() -> None:
+    import torch
+
+    @annotated.checked
+    def add(x_TB: torch.Tensor, y_B1: torch.Tensor) -> int:
+        if x_TB.dim() == 1:
+            raise ValueError("add got one axis, expected [T, B, ...]; unsqueeze it.")
+        return x_TB.dim()
+
+    assert add(torch.ones(3, 2, 5), torch.ones(2, 1)) == 3
+    for x, y, fault in (((3, 2), (3, 1), "where B is 2"), ((3, 2), (2, 2), "where 1 is 1"), ((3, 2), (2,), "y_B1")):
+        with pytest.raises(annotated.AnnotationError, match=fault):
+            add(torch.ones(x), torch.ones(y))
+    with pytest.raises(ValueError, match="unsqueeze"):
+        add(torch.ones(3), torch.ones(3, 1))
+
+
 def test_unwritten_memory_is_poisoned() -> None:
     import torch
 
