@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..neurons import IF, Parameter, State, neuron, scan, spike
 from ..neurons import surrogate as sg
-from ..neurons.eager import compute_dtype
+from ..neurons.state import compute_dtype
 from ..neurons.surrogate import Surrogate
 from .time import Repeat, Temporal, at_least
 

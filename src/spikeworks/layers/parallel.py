@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..neurons import spike
 from ..neurons import surrogate as sg
-from ..neurons.eager import compute_dtype
+from ..neurons.state import compute_dtype
 from ..neurons.surrogate import Surrogate
 from .time import Temporal, at_least, recent, span
 

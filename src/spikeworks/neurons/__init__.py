@@ -10,7 +10,7 @@ from .neuron import Parameter as Parameter
 from .neuron import State as State
 from .neuron import neuron as neuron
 from .scan import scan as scan
-from .scan import start as start
+from .state import start as start
 from .step import ALIF as ALIF
 from .step import ALL as ALL
 from .step import CUBALIF as CUBALIF

@@ -13,17 +13,17 @@ from torch._C._functorch import maybe_current_level
 
 from . import eager, fused_cpu, fused_gpu
 from .native import aside, constant_when_compiled
-from .neuron import BY_HANDLE, Neuron, Parameter, State, state_type
+from .neuron import BY_HANDLE, Neuron, State, state_type
 from .operator import program
 from .trace import Untraceable
 
 BACKENDS: dict[str, Any] = {"eager": eager, "fused_cpu": fused_cpu, "fused_gpu": fused_gpu}
 """Every backend by name; each is a module with ``run(neuron, x_T, state, parameters)``."""
 
-Run = Callable[[Neuron, Tensor, State, Mapping[str, Parameter]], tuple[Tensor, State]]
+Run = Callable[[Neuron, Tensor, State | None, Mapping[str, Tensor]], tuple[Tensor, State]]
 
 
-def choose(neuron: Neuron, x_T: Tensor, backend: str, parameters: Mapping[str, Parameter]) -> Run:
+def choose(neuron: Neuron, x_T: Tensor, backend: str, parameters: Mapping[str, Tensor]) -> Run:
     """What runs ``neuron`` on an input like ``x_T``.
 
     ``"auto"`` takes the fused backend of the input's device and says so once, with the reason, when it has to fall
@@ -36,9 +36,8 @@ def choose(neuron: Neuron, x_T: Tensor, backend: str, parameters: Mapping[str, P
     if backend not in (*BACKENDS, "auto"):
         raise ValueError(f"scan got backend={backend!r}, expected 'auto' or one of {list(BACKENDS)}; choose one.")
     name = backend if backend != "auto" else "fused_gpu" if x_T.is_cuda else "fused_cpu"
-    tensors = tuple(k for k, v in {**neuron.parameters, **parameters}.items() if isinstance(v, Tensor))
     unusable = BACKENDS[name].unsupported(x_T)
-    reason = unusable or _refusal(name, neuron.handle, x_T.dim() - 1, tensors)
+    reason = unusable or _refusal(name, neuron.handle, x_T.dim() - 1, tuple(neuron.tensors(parameters)))
     if reason is None:
         return BACKENDS[name].run  # type: ignore[no-any-return]
     if backend != "auto":
@@ -54,7 +53,7 @@ def forecast(neuron: Neuron, device: torch.device) -> str:
     example = torch.empty(0, device=device)
     try:
         if BACKENDS[name].unsupported(example) is None:
-            program(neuron, torch.Size([1]), neuron.parameters, ())
+            program(neuron, torch.Size([1]), neuron.own, ())
             return name
     except Untraceable:
         pass
@@ -97,7 +96,7 @@ def _try(name: str, neuron: Neuron, rank: int, tensors: tuple[str, ...]) -> str 
     """Trace the neuron, compile it, and compare one small run with eager."""
     held = {k: torch.as_tensor(neuron.parameters[k]) for k in tensors}
     try:
-        program(neuron, torch.Size([3, *[2] * (rank - 1)]), {**neuron.parameters, **held}, ())
+        program(neuron, torch.Size([3, *[2] * (rank - 1)]), held, ())
     except Untraceable as reason:
         return str(reason)
     try:

@@ -8,19 +8,21 @@ import torch
 from torch import Tensor
 from torch._C._functorch import maybe_current_level
 
-from .neuron import Neuron, Parameter, State
+from .neuron import Neuron, State
+from .state import compute_dtype, start
 
 
 def run(
-    neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Parameter]
+    neuron: Neuron, x_T: Tensor, state: State | None, parameters: Mapping[str, Tensor]
 ) -> tuple[Tensor, State]:  # the signature every backend shares
     """Apply the step to ``x_T[0], x_T[1], ...``.
 
     :param x_T: ``[T, B, ...]``; float16 and bfloat16 are computed in float32 and returned in their own type.
-    :param state: one tensor ``[B, ...]`` (or broadcastable) per state variable, float32 (float64 if ``x_T`` is).
+    :param state: one tensor ``[B, ...]`` per state variable, float32 (float64 if ``x_T`` is); ``None``: a fresh start.
     :returns: outputs ``[T, B, ...]`` in the dtype of ``x_T``, and the state after the last step.
     """
     compute = compute_dtype(x_T)
+    state = start(neuron, x_T, parameters) if state is None else state
     outputs = []
     # unbind, not x_T[t]: the backward of indexing writes a full [T, B, ...] tensor at each step, O(T²) in all
     for x in x_T.unbind(0):
@@ -39,8 +41,3 @@ def not_finite(state: str) -> ValueError:
         f"scan got input that drove state {state} to NaN or infinity, expected finite values; check the input and the "
         "weights before this neuron."
     )
-
-
-def compute_dtype(x: Tensor) -> torch.dtype:
-    """The dtype of the membrane: float64 for float64 input, float32 for every other."""
-    return torch.float64 if x.dtype == torch.float64 else torch.float32

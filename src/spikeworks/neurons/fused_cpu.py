@@ -6,7 +6,8 @@ import ctypes
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from . import llvm, native, operator
 from .assembly import LANES, TYPES
 from .eager import not_finite
 from .layout import dense, like, like_a_step, periodic
-from .neuron import Neuron, Parameter, State
+from .neuron import Neuron, State
 from .trace import Program
 
 _BLOCK_BYTES = 384 << 10
@@ -26,7 +27,19 @@ _GRAIN = 1 << 15
 """Neuron-steps worth a thread of their own."""
 
 
+_TYPES = {getattr(torch, name): kind for name, kind in TYPES.items()}
 _ZERO = torch.zeros(())
+
+
+class _Plan(NamedTuple):
+    """How one direction of a program goes over tensors of one shape and memory order."""
+
+    neurons: int
+    strides: tuple[int, ...]  # of the tensors made, [T, B, ...]
+    block: int  # neurons at a time
+    scratch: int  # bytes per thread
+    threads: int
+    streams: bool  # may bypass the cache, if the memory is aligned
 
 
 class _Kernels:
@@ -39,24 +52,28 @@ class _Kernels:
         self.constants_at = ctypes.addressof(self.constants)
         self.rows = {back: llvm.scratch_rows(program, back) for back in (False, True)}
         self.compiled: dict[tuple[torch.dtype, bool, bool], int] = {}
+        self.plan = lru_cache(1024)(self._plan)
 
     def get(self, dtype: torch.dtype, back: bool, stream: bool) -> int:
         key = (dtype, back, stream)
         if key not in self.compiled:
-            kind = TYPES[str(dtype).removeprefix("torch.")]
-            text = llvm.module(self.program, kind, stream, back, native.vector_math())
+            text = llvm.module(self.program, _TYPES[dtype], stream, back, native.vector_math())
             self.compiled[key] = native.load(text)
         return self.compiled[key]
 
-    def plan(self, steps: int, count: int, period: int, back: bool, element: int) -> tuple[int, int, int]:
-        """Neurons per block, bytes of scratch per thread, threads."""
+    def _plan(
+        self, shape: torch.Size, strides: tuple[int, ...], element: int, back: bool, period: int | None, threads: int
+    ) -> _Plan:  # fmt: skip
+        steps, count = shape[0], math.prod(shape[1:])
         fixed, per_step = self.rows[back]
         rows = max(1, fixed + per_step * steps)
         block = _BLOCK_BYTES // (4 * rows + (2 * element * steps if back else 0))
-        threads = max(1, min(torch.get_num_threads(), count * steps // _GRAIN))
-        block = min(max(128, block), 4096, -(-count // threads), period)  # every thread gets one
+        threads = max(1, min(threads, count * steps // _GRAIN))
+        block = min(max(128, block), 4096, -(-count // threads), period or count)  # every thread gets one
         block = -(-max(1, block) // LANES) * LANES
-        return block, -(-rows * block * 4 // 64) * 64, threads
+        whole = count % LANES == 0 and (period or 0) % LANES == 0
+        streams = whole and count * steps * element >= _STREAM_BYTES
+        return _Plan(count, (count, *strides[1:]), block, -(-rows * block * 4 // 64) * 64, threads, streams)
 
 
 _kernels = cache(_Kernels)
@@ -71,24 +88,26 @@ def unsupported(x_T: Tensor) -> str | None:
     """Why this backend cannot run on an input like ``x_T``; ``None`` if it can."""
     if x_T.device.type != "cpu":
         return f"the input is on {x_T.device}, not on the CPU"
-    if str(x_T.dtype).removeprefix("torch.") not in TYPES:
+    if x_T.dtype not in _TYPES:
         return f"kernels compute in float32, the input is {x_T.dtype}"
     return native.unavailable()
 
 
-def run(neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Parameter]) -> tuple[Tensor, State]:
+def run(neuron: Neuron, x_T: Tensor, state: State | None, parameters: Mapping[str, Tensor]) -> tuple[Tensor, State]:
     """As :func:`spikeworks.neurons.eager.run`, on the CPU, for float32, bfloat16 and float16 input."""
     return operator.run(sys.modules[__name__], neuron, x_T, state, parameters)
 
 
 def forward(program: Program, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Outputs and final states. ``x``: ``[T, B, ...]``; states ``[B, ...]``; parameters broadcast to ``[B, ...]``."""
+    """Outputs and final states. ``x``: ``[T, B, ...]``; states ``[B, ...]`` or without axes: one number for all;
+    parameters broadcast to ``[B, ...]``."""
     x = dense(x)
     sheet = _Sheet(program, x, states, parameters, back=False)
-    y = torch.empty_strided(x.shape, sheet.strides, dtype=x.dtype)
-    ends = [torch.empty_strided(x.shape[1:], sheet.strides[1:], dtype=torch.float32) for _ in states]
-    if y.numel():
-        sheet.add(y.data_ptr(), *sheet.operands, *(e.data_ptr() for e in ends))
+    strides = sheet.plan.strides
+    y = torch.empty_strided(x.shape, strides, dtype=x.dtype)
+    ends = [torch.empty_strided(x.shape[1:], strides[1:], dtype=torch.float32) for _ in states]
+    if sheet.plan.neurons:
+        sheet.fields += [y.data_ptr(), *sheet.operands, *(e.data_ptr() for e in ends)]
         if diverged := sheet.run(y):
             raise not_finite(f"{diverged} of {program.states}" if program.states > 1 else "v")
     return [y, *ends]
@@ -97,28 +116,32 @@ def forward(program: Program, x: Tensor, states: Sequence[Tensor], parameters: S
 def backward(
     program: Program, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], g: Tensor | None,
     g_ends: Sequence[Tensor | None],
-) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:  # fmt: skip
-    """Gradients of x, of the first state and of each parameter (None for those not wanted)."""
+) -> tuple[Tensor, list[Tensor | None], list[Tensor | None]]:  # fmt: skip
+    """Gradients of x, of the first state (None where it was one number) and of each parameter (None for those not
+    wanted)."""
     x = dense(x)
     sheet = _Sheet(program, x, states, parameters, back=True)
-    step, order = x.shape[1:], sheet.strides[1:]
+    plan = sheet.plan
     g = like(torch.zeros((), dtype=x.dtype).expand(x.shape) if g is None else g, x)
-    ends = [sheet.operand(_ZERO if e is None else e) for e in g_ends]
-    gx = torch.empty_strided(x.shape, sheet.strides, dtype=x.dtype)
-    made = [torch.empty_strided(step, order, dtype=torch.float32) for _ in range(program.states + len(program.wrt))]
-    if not gx.numel():
-        made = [m.zero_() for m in made]
-    else:
+    gx = torch.empty_strided(x.shape, plan.strides, dtype=x.dtype)
+
+    def make() -> Tensor:
+        made = torch.empty_strided(x.shape[1:], plan.strides[1:], dtype=torch.float32)
+        return made if plan.neurons else made.zero_()
+
+    g_states = [make() if state.dim() else None for state in states]
+    totals = {name: make() for name in program.wrt}
+    if plan.neurons:
         sheet.fields[7] = g.stride(0) if x.shape[0] > 1 else 0
-        fields = (f for e in ends for f in e)
-        sheet.add(g.data_ptr(), gx.data_ptr(), *sheet.operands, *fields, *(m.data_ptr() for m in made))
+        ends = [field for e in g_ends for field in sheet.operand(_ZERO if e is None else e)]
+        made = [0 if m is None else m.data_ptr() for m in (*g_states, *totals.values())]
+        sheet.fields += [g.data_ptr(), gx.data_ptr(), *sheet.operands, *ends, *made]
         sheet.run(gx)
-    totals = dict(zip(program.wrt, made[program.states :], strict=True))
     g_parameters = [
         totals[name].sum_to_size(p.shape).to(p.dtype) if name in totals else None
         for name, p in zip(program.parameters, parameters, strict=True)
     ]
-    return gx, made[: program.states], g_parameters
+    return gx, g_states, g_parameters
 
 
 class _Sheet:
@@ -127,36 +150,31 @@ class _Sheet:
     def __init__(
         self, program: Program, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], back: bool
     ) -> None:  # fmt: skip
-        steps = x.shape[0]
-        self.kernels, self.x, self.back, self.kept = _kernels(program), x, back, []
-        self.count = math.prod(x.shape[1:])
-        self.strides = (self.count, *x.stride()[1:])
-        self.period = self.count
-        uniform: list[tuple[int, int]] = []
+        self.kernels, self.x, self.back = _kernels(program), x, back
+        self.kept: list[Tensor] = []
+        period, uniform = None, []
         if program.frontier:
-            self.period, values = periodic(x, program.hoist(parameters), LANES)
-            uniform = [self._splat(v) if v.numel() == 1 else (self._keep(v), 1) for v in values]
-        self.operands = [f for pair in (*map(self.operand, states), *uniform) for f in pair]
-        block, size, self.threads = self.kernels.plan(steps, self.count, self.period, back, x.element_size())
-        scratch = self._keep(torch.empty(self.threads * size // 4 + 16, dtype=torch.float32))
+            period, values = periodic(x, program.hoist(parameters), LANES)
+            uniform = [f for v in values for f in (self._splat(v) if v.numel() == 1 else (self._keep(v), 1))]
+        strides, steps = x.stride(), x.shape[0]
+        self.plan = self.kernels.plan(x.shape, strides, x.element_size(), back, period, torch.get_num_threads())
+        count, _, block, size, threads, _ = self.plan
+        self.operands = [field for state in states for field in self.operand(state)] + uniform
+        scratch = self._keep(torch.empty(threads * size // 4 + 16, dtype=torch.float32))
         self.fields = [
-            steps, self.count, self.period, block, -(-scratch // 64) * 64, size,
-            x.stride(0) if steps > 1 else 0, 0, 0, x.data_ptr(), self.kernels.constants_at,
+            steps, count, period or count, block, -(-scratch // 64) * 64, size,
+            strides[0] if steps > 1 else 0, 0, 0, x.data_ptr(), self.kernels.constants_at,
         ]  # fmt: skip
-
-    def add(self, *fields: int) -> None:
-        self.fields.extend(fields)
 
     def run(self, out: Tensor) -> int:
         """Call the kernel that makes ``out``; returns what it left in the status field."""
-        size = out.element_size() * LANES
-        aligned = out.data_ptr() % size == 0 and self.count % LANES == 0 and self.period % LANES == 0
-        stream = aligned and out.numel() * out.element_size() >= _STREAM_BYTES
-        return native.call(self.kernels.get(self.x.dtype, self.back, stream), self.fields, self.threads)[llvm.STATUS]
+        stream = self.plan.streams and out.data_ptr() % (out.element_size() * LANES) == 0
+        kernel = self.kernels.get(self.x.dtype, self.back, stream)
+        return native.call(kernel, self.fields, self.plan.threads)[llvm.STATUS]
 
     def operand(self, value: Tensor) -> tuple[int, int]:
         """Pointer and stride (1, or 0 for one value everywhere) of a state ``[B, ...]``."""
-        value, stride = like_a_step(value, self.strides[1:])
+        value, stride = like_a_step(value, self.plan.strides[1:])
         return self._keep(value), stride
 
     def _splat(self, value: Tensor) -> tuple[int, int]:

@@ -30,7 +30,7 @@ from torch import Tensor
 from . import llvm, operator, triton
 from .layout import dense, like, like_a_step, periodic
 from .native import cache_folder, constant_when_compiled
-from .neuron import Neuron, Parameter, State
+from .neuron import Neuron, State
 from .trace import Program
 
 _BLOCK = 256
@@ -61,13 +61,14 @@ def unsupported(x_T: Tensor) -> str | None:
     return _no_triton()
 
 
-def run(neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Parameter]) -> tuple[Tensor, State]:
+def run(neuron: Neuron, x_T: Tensor, state: State | None, parameters: Mapping[str, Tensor]) -> tuple[Tensor, State]:
     """As :func:`spikeworks.neurons.eager.run`, on a GPU, for float32, bfloat16 and float16 input."""
     return operator.run(sys.modules[__name__], neuron, x_T, state, parameters)
 
 
 def forward(program: Program, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Outputs and final states. ``x``: ``[T, B, ...]``; states ``[B, ...]``; parameters broadcast to ``[B, ...]``."""
+    """Outputs and final states. ``x``: ``[T, B, ...]``; states ``[B, ...]`` or without axes: one number for all;
+    parameters broadcast to ``[B, ...]``."""
     x = dense(x)
     count, order, operands, period = _operands(program, x, states, parameters)
     y = torch.empty_strided(x.shape, (count, *order), dtype=x.dtype, device=x.device)
@@ -83,8 +84,9 @@ def forward(program: Program, x: Tensor, states: Sequence[Tensor], parameters: S
 def backward(
     program: Program, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], g: Tensor | None,
     g_ends: Sequence[Tensor | None],
-) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:  # fmt: skip
-    """Gradients of x, of the first state and of each parameter (None for those not wanted)."""
+) -> tuple[Tensor, list[Tensor | None], list[Tensor | None]]:  # fmt: skip
+    """Gradients of x, of the first state (None where it was one number) and of each parameter (None for those not
+    wanted)."""
     x = dense(x)
     count, order, operands, period = _operands(program, x, states, parameters)
     steps, like_x = x.shape[0], {"dtype": torch.float32, "device": x.device}
@@ -109,7 +111,7 @@ def backward(
         totals[name].sum_to_size(p.shape).to(p.dtype) if name in totals else None
         for name, p in zip(program.parameters, parameters, strict=True)
     ]
-    return gx, made[: program.states], g_parameters
+    return gx, [m if s.dim() else None for m, s in zip(made, states, strict=False)], g_parameters
 
 
 def _operands(

@@ -31,9 +31,9 @@ def like(g: Tensor, x: Tensor) -> Tensor:
 
 def like_a_step(value: Tensor, order: Sequence[int]) -> tuple[Tensor, int]:
     """A state ``[B, ...]`` in float32 and the memory order of a step, and its stride: 0 if it is one number for all."""
-    value = value.detach()
     if not any(value.stride()) and value.dtype == torch.float32:
         return value, 0
+    value = value.detach()
     if value.stride() != tuple(order) or value.dtype != torch.float32:
         value = torch.empty_strided(value.shape, order, dtype=torch.float32, device=value.device).copy_(value)
     return value, 1

@@ -13,6 +13,7 @@ import hashlib
 import os
 import platform
 import tempfile
+from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -85,13 +86,14 @@ def load(text: str) -> int:
     return int(_LINKED[-1][f"k{digest}"])
 
 
-def call(kernel: int, fields: Sequence[int], threads: int) -> ctypes.Array[ctypes.c_int64]:
+def call(kernel: int, fields: Sequence[int], threads: int) -> Sequence[int]:
     """Run a kernel on up to ``threads`` threads of the pool that torch uses; returns the fields as it left them."""
-    table = (ctypes.c_int64 * len(fields))(*fields)
+    table = array("q", fields)  # half the time of a ctypes array
+    address, _ = table.buffer_info()
     if threads > 1 and (parallel := _parallel()) is not None:
-        parallel(kernel, table, threads, 0)
+        parallel(kernel, address, threads, 0)
     else:
-        _FUNCTION(kernel)(table)
+        _FUNCTION(kernel)(address)
     return table
 
 

@@ -129,10 +129,15 @@ class Neuron:
     initial: dict[str, Any]
     handle: str = field(default="", init=False)
     """A name for this object in this process, by which a registered operator finds it."""
+    own: dict[str, Tensor] = field(default_factory=dict, init=False)
+    """The parameters that are tensors."""
+    programs: dict[Any, Any] = field(default_factory=dict, init=False)
+    """What the step was traced to, kept by those who trace it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "handle", f"{self.kind.__name__}-{next(_COUNT)}")
         BY_HANDLE[self.handle] = self
+        self.own.update((k, v) for k, v in self.parameters.items() if isinstance(v, Tensor))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Neuron, (self.kind, self.parameters, self.options, self.initial)  # a copy gets a handle of its own
@@ -141,6 +146,12 @@ class Neuron:
     def state_names(self) -> tuple[str, ...]:
         """Names of the state variables, in order."""
         return self.kind.state_names
+
+    def tensors(self, given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Every parameter that is a tensor, its own or ``given`` in its place, in the order of the parameters."""
+        if not given:
+            return self.own
+        return {k: given.get(k, v) for k, v in self.parameters.items() if k in given or k in self.own}  # type: ignore[misc]
 
     def step(self, x: Tensor, *state: Tensor, **parameters: Parameter) -> tuple[Tensor, State]:
         """One time step. ``x`` and each state: ``[B, ...]``. Returns the output and the new state."""

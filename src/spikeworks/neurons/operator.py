@@ -14,41 +14,52 @@ import torch
 from torch import Tensor
 
 from .native import aside
-from .neuron import BY_HANDLE, Neuron, Parameter, State, state_type
+from .neuron import BY_HANDLE, Neuron, State, state_type
+from .state import start, start_small
 from .trace import Program, Untraceable, trace
 
 _PROGRAMS: dict[Any, Program] = {}
 
 
-def program(neuron: Neuron, shape: torch.Size, parameters: Mapping[str, Parameter], wrt: tuple[str, ...]) -> Program:
+def program(neuron: Neuron, shape: torch.Size, tensors: Mapping[str, Tensor], wrt: tuple[str, ...]) -> Program:
     """The traced step of a neuron at a per-step shape; kept, since a trace costs about a millisecond.
 
+    :param tensors: the parameters that stay variable. :param wrt: those whose gradient is wanted.
     :raises Untraceable: with the reason.
     """
-    plain = tuple((k, None if isinstance(v, Tensor) else v) for k, v in parameters.items())
-    key = (neuron.kind, plain, tuple(neuron.options.items()), shape, wrt)
+    key = (shape, tuple(tensors), wrt)
+    if (found := neuron.programs.get(key)) is None:
+        found = neuron.programs[key] = _shared(neuron, shape, tensors, wrt)
+    return found  # type: ignore[no-any-return]
+
+
+def _shared(neuron: Neuron, shape: torch.Size, tensors: Mapping[str, Tensor], wrt: tuple[str, ...]) -> Program:
+    """One program, and so one set of kernels, for all neurons that differ in nothing but their tensors' values."""
+    numbers = tuple((k, v) for k, v in neuron.parameters.items() if k not in tensors)
+    key = (neuron.kind, numbers, tuple(neuron.options.items()), shape, tuple(tensors), wrt)
     try:
         found = _PROGRAMS.get(key)
     except TypeError as error:
         raise Untraceable(f"an option cannot be hashed ({error})") from error
     if found is None:
-        found = _PROGRAMS[key] = aside(lambda: trace(neuron, shape, parameters, wrt))
+        found = _PROGRAMS[key] = aside(lambda: trace(neuron, shape, {**neuron.parameters, **tensors}, wrt))
     return found
 
 
 def run(
-    device: Any, neuron: Neuron, x_T: Tensor, state: State, parameters: Mapping[str, Parameter]
+    device: Any, neuron: Neuron, x_T: Tensor, state: State | None, parameters: Mapping[str, Tensor]
 ) -> tuple[Tensor, State]:
     """As :func:`spikeworks.neurons.eager.run`, through the kernels of ``device``: a backend module with ``forward``
     and ``backward``."""
-    bound = {**neuron.parameters, **parameters}
-    tensors = {k: v for k, v in bound.items() if isinstance(v, Tensor)}
+    tensors = neuron.tensors(parameters)
     if torch.compiler.is_compiling():
-        out, *end = torch.ops.spikeworks.scan(x_T, list(state), list(tensors.values()), list(tensors), neuron.handle)
+        states = list(start(neuron, x_T, parameters) if state is None else state)
+        out, *end = torch.ops.spikeworks.scan(x_T, states, list(tensors.values()), list(tensors), neuron.handle)
     else:
-        wrt = tuple(k for k, v in tensors.items() if v.requires_grad) if torch.is_grad_enabled() else ()
-        traced = program(neuron, x_T.shape[1:], bound, wrt)
-        out, *end = _Scan.apply(device, traced, len(state), x_T, *state, *tensors.values())
+        states = start_small(neuron, x_T, parameters) if state is None else state
+        wrt = tuple(k for k, v in tensors.items() if v.requires_grad) if tensors and torch.is_grad_enabled() else ()
+        traced = program(neuron, x_T.shape[1:], tensors, wrt)
+        out, *end = _Scan.apply(device, traced, len(states), x_T, *states, *tensors.values())
     return out, state_type(neuron.state_names)(*end)
 
 
@@ -90,9 +101,7 @@ def _device(x: Tensor) -> Any:
 
 
 def _retrace(handle: str, x: Tensor, names: Sequence[str], parameters: Sequence[Tensor]) -> Program:
-    neuron = BY_HANDLE[handle]
-    bound = {**neuron.parameters, **dict(zip(names, parameters, strict=True))}
-    return program(neuron, x.shape[1:], bound, tuple(names))
+    return program(BY_HANDLE[handle], x.shape[1:], dict(zip(names, parameters, strict=True)), tuple(names))
 
 
 def _scan(x: Tensor, state: list[Tensor], parameters: list[Tensor], names: list[str], neuron: str) -> list[Tensor]:
