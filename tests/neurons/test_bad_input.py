@@ -153,3 +153,29 @@ def test_a_refused_input_leaves_the_state_alone() -> None:
 def test_what_does_not_fit_is_refused(call, sentence: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=sentence):
         call(torch.zeros(4, 2, 3))
+
+
+@sw.neuron
+def writes_its_state(x: Tensor, v: Tensor):
+    """A wrong step: the caller's state would change."""
+    v += x
+    return v, v
+
+
+@sw.neuron
+def writes_its_input(x: Tensor, v: Tensor):
+    """A wrong step: the caller's input would change."""
+    x += v
+    return x, x
+
+
+@pytest.mark.parametrize("kind", [writes_its_state, writes_its_input])
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.filterwarnings("ignore:writes_its")  # that it runs on eager is said once
+def test_a_step_that_writes_into_its_arguments_is_refused_before_it_does_harm(kind: Any, fresh: bool) -> None:
+    x_T, v = torch.ones(3, 2), torch.ones(2)
+    for backend in ("eager", "auto"):
+        with pytest.raises(ValueError, match="wrote into it, expected new tensors"):
+            sw.scan(kind(), x_T, None if fresh else (v,), backend)
+        assert torch.equal(x_T, torch.ones(3, 2))
+        assert torch.equal(v, torch.ones(2))
