@@ -1,4 +1,4 @@
-"""CIFAR-10: a VGG-11 at quarter width, trained with ReLU, Clip and QCFS, converted by every method."""
+"""CIFAR-10: a VGG-11 at half width, trained with ReLU, Clip and QCFS, converted by every method."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .run import Comparison, a_few_batches, precision
 
 
 def network(activation: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
-    """VGG-11 at quarter width: 16, pool, 32, pool, 64, 64, pool, 128, 128, pool, 128, 128, pool, 128 hidden, 10.
+    """VGG-11 at half width: 32, pool, 64, pool, 128, 128, pool, 256, 256, pool, 256, 256, pool, 256 hidden, 10.
 
     Average pooling.
     """
-    return vgg11(10, activation=activation, in_channels=3, image=32, width=0.25, hidden=(128,), generator=generator)
+    return vgg11(10, activation=activation, in_channels=3, image=32, width=0.5, hidden=(256,), generator=generator)
 
 
 def augmented(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -28,10 +28,10 @@ def augmented(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 run = Comparison(
-    "cifar10_vgg", "CIFAR-10, VGG-11 at quarter width", cifar10, network,
+    "cifar10_vgg", "CIFAR-10, VGG-11 at half width", cifar10, network,
     Plan(15, 128, 0.05, decay=5e-4, warmup=0.5, precision=precision()), augmented,
     {
-        "network": "VGG-11 at quarter width (16 to 128 channels, 128 hidden), average pooling",
+        "network": "VGG-11 at half width (32 to 256 channels, 256 hidden), average pooling",
         "data": "CIFAR-10, JPEG, 45,000 train, 5,000 validation, 10,000 test",
         "augmentation": "shifts, mirror images, cutout",
     },
