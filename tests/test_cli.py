@@ -14,9 +14,10 @@ from torch import nn
 
 from spikeworks import cli
 from spikeworks.convert import METHODS
-from spikeworks.measure import load_report
+from spikeworks.measure import Report, load_report, save_report
 from spikeworks.recipes.sources import open_data, open_network
 from spikeworks.train import Plan, accuracy, fit, save_weights
+from view.hand_made import method
 
 MODEL = """
 from torch import nn
@@ -147,6 +148,19 @@ def test_the_quick_demo_tries_every_method(place: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert all(r["label"] in said for r in report["results"])
     assert "left out" not in said
+
+
+def test_runs_that_differ_in_their_seed_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(tmp_path / f"{seed}.json") for seed in range(2)]
+    results = [method(i, f"method {i}", 40.0) for i in range(3)]
+    for seed, file in enumerate(files):
+        save_report(Report("made by hand", results, {"seed": seed}), file)
+    cli.main(["spread", *files])
+    said = capsys.readouterr().out
+    assert all(f"| {r.label}" in said for r in results)  # whole rows, however narrow the terminal
+    assert "93.27 ± 0.00 |" in said
+    assert "2 runs" in said
+    assert "expected at least two" in refused(["spread", files[0]], capsys)
 
 
 def test_info_says_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The front door: ``spikeworks demo|convert|recipe|bench|info``. Commands import what they need when they run."""
+"""The front door of ``spikeworks``, one function per command. They import what they need when they run."""
 
 from __future__ import annotations
 
@@ -153,6 +153,24 @@ def recipe(name: str, /, *, out: Path | None = None, seed: int = 0, quick: bool 
     terminal.deliver(console, report, out)
 
 
+def spread(*reports: Path) -> None:
+    """Mean and standard deviation of accuracy over several runs of one recipe; prints Markdown.
+
+    Parameters
+    ----------
+    reports
+        the report.json of each run
+    """
+    from .measure import load_report
+    from .measure import spread as over
+    from .view.terminal import spread_table
+
+    read = [load_report(path) for path in reports]
+    table = spread_table(over(read))
+    title = f"{read[0].title}: top-1 in %, mean ± standard deviation of {len(read)} runs"
+    _console().print(f"{title}\n\n{table}", markup=False, highlight=False, soft_wrap=True)
+
+
 def bench(*, seed: int = 0) -> None:
     """Time the neuron core on this machine: fused against eager, forward and backward, after both agreed.
 
@@ -237,7 +255,7 @@ def info() -> None:
     _console().print(table, highlight=False)
 
 
-COMMANDS = (demo, convert, recipe, bench, info)
+COMMANDS = (demo, convert, recipe, spread, bench, info)
 
 
 # ---- shared pieces ----

@@ -16,6 +16,8 @@ from .record import record as record
 from .result import LayerResult as LayerResult
 from .result import MethodResult as MethodResult
 from .result import Report as Report
+from .spread import Spread as Spread
+from .spread import spread as spread
 from .store import load_report as load_report
 from .store import save_report as save_report
 from .store import whole as whole

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..measure import figures, store
 from ..measure.result import MethodResult, Report
+from ..measure.spread import Spread
 from ..recipes.run import Watch
 from ..train import Epoch
 from .report import write_page
@@ -72,6 +73,19 @@ def report_table(report: Report) -> rich.table.Table:
         name = escape(result.label) + "".join(f"\n[dim]{r}[/]" for r in _remarks(result))
         table.add_row(name, *cells, f"{result.source_accuracy:.1f}", _energy(result))
     return table
+
+
+def spread_table(spreads: Sequence[Spread]) -> str:
+    """Mean ± standard deviation against T, a row per method, as a Markdown table."""
+    head = ["method", *(f"T={t}" for t in spreads[0].steps), "deep"]
+    rows = [
+        [s.label, *(f"{mean:.2f} ± {d:.2f}" for mean, d in [*zip(s.mean, s.deviation, strict=True), s.source])]
+        for s in spreads
+    ]
+    wide = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = [[cell.ljust(w) for cell, w in zip(row, wide, strict=True)] for row in (head, *rows)]
+    lines.insert(1, ["-" * wide[0], *("-" * (w - 1) + ":" for w in wide[1:])])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def deliver(console: rich.console.Console, report: Report, out: Path) -> None:
