@@ -29,7 +29,7 @@ def augmented(x: Tensor, generator: torch.Generator) -> Tensor:
 
 run = Comparison(
     "cifar10_vgg", "CIFAR-10, VGG-11 at half width", cifar10, network,
-    Plan(15, 128, 0.05, decay=5e-4, warmup=0.5, precision=precision()), augmented,
+    Plan(10, 128, 0.05, decay=5e-4, warmup=0.5, precision=precision()), augmented,
     {
         "network": "VGG-11 at half width (32 to 256 channels, 256 hidden), average pooling",
         "data": "CIFAR-10, JPEG, 45,000 train, 5,000 validation, 10,000 test",
@@ -37,4 +37,4 @@ run = Comparison(
     },
     a_few_batches,
 )  # fmt: skip
-"""Train 15 epochs, convert by every method, measure on the 10,000 test images; ``quick``: a few batches."""
+"""Train 10 epochs, convert by every method, measure on the 10,000 test images; ``quick``: a few batches."""

@@ -108,7 +108,7 @@ def convert_all(
     :raises ValueError: if a method refuses every network and is not skipped, or no method is left.
     """
     calibration = split.train.take(slice(0, CALIBRATION)).batches(128)
-    test, reason = split.test.batches(100), ""
+    test, reason = split.test.batches(32), ""  # times T: what a layer puts out should not outgrow the cache by far
     results: list[MethodResult] = []
     left_out: dict[str, str] = {}
     for done, method in enumerate(methods):
