@@ -7,3 +7,5 @@ from .fit import Epoch as Epoch
 from .fit import Plan as Plan
 from .fit import accuracy as accuracy
 from .fit import fit as fit
+from .state import load_state as load_state
+from .state import save_state as save_state
