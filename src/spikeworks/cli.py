@@ -196,7 +196,7 @@ def bench(*, seed: int = 0) -> None:
     for heading in ("neuron", "eager", backend, "faster"):
         table.add_column(heading, justify="left" if heading == "neuron" else "right")
     with console.status("timing"):
-        for neuron in (IF(), LIF(tau=2.0), LIF(tau=2.0, reset="hard"), PLIF(), IntegerLIF(), Izhikevich()):
+        for neuron in (IF(), LIF(tau=2.0), LIF(tau=2.0, reset="soft"), PLIF(), IntegerLIF(), Izhikevich()):
             found = speed.compare(neuron, backend, shape, torch.Generator().manual_seed(seed))
             name = (
                 f"{neuron.kind.__name__}{'' if 'reset' not in neuron.options else ', ' + str(neuron.options['reset'])}"
@@ -251,6 +251,8 @@ def info() -> None:
     for name, backend in BACKENDS.items():
         sample = torch.zeros(1, 1, device="cuda" if name == "fused_gpu" and torch.cuda.is_available() else "cpu")
         reason = backend.unsupported(sample) if hasattr(backend, "unsupported") else None
+        if name == "fused_gpu" and not torch.cuda.is_available():
+            reason = "torch finds no GPU"
         table.add_row(name, "[green]runs[/]" if reason is None else f"[yellow]not here[/]: {reason}")
     table.add_row("neurons", ", ".join(neurons.ALL))
     table.add_row("surrogates", ", ".join(SURROGATES))
