@@ -191,23 +191,34 @@ def compiled() -> list[str]:
 
 
 FIRST = """
-import time, torch, spikeworks as sw
-x = torch.randn(16, 4096).requires_grad_(); (x * 2).sum().backward()
-begin = time.process_time(); sw.scan(sw.{neuron}(), x)[0].sum().backward(); print(time.process_time() - begin)
+import resource, sys, time, torch, spikeworks as sw
+sys.path.insert(0, {folder!r})
+x = torch.randn({T}, 4096).requires_grad_(); (x * 2).sum().backward()
+{prepare}
+begin = time.process_time(); run(x).sum().backward(); took = time.process_time() - begin
+compiler = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(took + compiler.ru_utime + compiler.ru_stime)
 """
 
 
 def first_call() -> list[str]:
-    lines = ["| first forward and backward, CPU seconds | empty cache | from the cache |", "|---|---|---|"]
-    for neuron in ("LIF", "AdEx"):
+    lines = [
+        "| first forward and backward, CPU seconds | nothing built before | another process before |",
+        "|---|---|---|",
+    ]
+    ours = {f"{name}, T=16": (16, f"run = lambda x: sw.scan(sw.{name}(), x)[0]") for name in ("LIF", "AdEx")}
+    compile_ = "from peers import PEERS; run = PEERS['torch.compile'].make()"
+    theirs = {f"torch.compile of the plain loop, LIF, T={T}": (T, compile_) for T in (4, 16, 64)}
+    for name, (T, prepare) in {**ours, **theirs}.items():
+        text = FIRST.format(folder=str(Path(__file__).parent), T=T, prepare=prepare)
         with tempfile.TemporaryDirectory() as folder:
-            environment = {**os.environ, "SPIKEWORKS_CACHE": folder}
-            command = [sys.executable, "-W", "ignore", "-c", FIRST.format(neuron=neuron)]
+            environment = {**os.environ, "SPIKEWORKS_CACHE": folder, "TORCHINDUCTOR_CACHE_DIR": folder}
+            command = [sys.executable, "-W", "ignore", "-c", text]
             seconds = [
                 float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
                 for _ in range(2)
             ]
-        lines.append(f"| {neuron} | {seconds[0]:.2f} | {seconds[1]:.2f} |")
+        lines.append(f"| {name} | {seconds[0]:.2f} | {seconds[1]:.2f} |")
     return lines
 
 
