@@ -72,3 +72,8 @@ def test_replacing_activations_makes_a_trainable_copy() -> None:
     network(torch.randn(16, 4)).sum().backward()
     assert all(p.grad is not None for p in network.parameters())
     assert source[0].weight.grad is None
+
+
+@pytest.mark.parametrize("activation", [Clip(2.0), QCFS(4, 2.0)])
+def test_nan_is_not_hidden(activation: torch.nn.Module) -> None:
+    assert activation(torch.tensor([[float("nan"), 1.0]])).isnan().tolist() == [[True, False]]

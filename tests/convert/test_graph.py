@@ -121,6 +121,64 @@ def test_in_place_activations_keep_their_meaning() -> None:
     assert torch.equal(network(x), source(x.clone()))
 
 
+class ThroughIdentity(nn.Module):
+    """What skips is the same memory as what is overwritten, so the shortcut is rectified, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act, self.skip = nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(inplace=True), nn.Identity()
+        self.conv2 = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        skipped = self.skip(y)
+        return self.conv2(self.act(y)) + skipped
+
+
+def test_an_identity_of_what_is_overwritten_sees_the_change() -> None:
+    source, x = ThroughIdentity().eval(), torch.randn(2, 1, 6, 6)
+    assert torch.equal(normalise(source)(x), source(x))
+
+
+HIDDEN: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "flattened": lambda self, y: F.relu(self.conv2(y).flatten(1), inplace=True).sum(1) + y.flatten(1).sum(1),
+    "view": lambda self, y: (F.relu((z := self.conv2(y)).view(-1, 64), inplace=True).sum(1), z.flatten(1).sum(1))[1],
+    "part": lambda self, y: ((z := self.conv2(y)).chunk(2, 1)[0].relu_(), z)[1],
+}
+
+
+@pytest.mark.parametrize("name", ["view", "part"])
+def test_what_is_overwritten_under_another_name_is_refused(name: str) -> None:
+    source = Function(HIDDEN[name], conv2=nn.Conv2d(4, 4, 3, padding=1)).eval()
+    with pytest.raises(ValueError, match=r"read again under another name.*inplace=False"):
+        normalise(source)
+
+
+def test_a_view_that_only_is_read_may_be_overwritten() -> None:
+    source, x = Function(HIDDEN["flattened"], conv2=nn.Conv2d(4, 4, 3, padding=1)).eval(), torch.randn(2, 1, 4, 4)
+    assert torch.equal(normalise(source)(x), source(x))
+
+
+def test_derived_wrapped_and_parametrised_modules_are_what_they_derive_from() -> None:
+    class Mine(nn.BatchNorm2d):
+        pass
+
+    source = normal(nn.Sequential(nn.Conv2d(1, 4, 3), Mine(4), nn.ReLU(), nn.Conv2d(4, 2, 3)))
+    x = torch.randn(2, 1, 8, 8)
+    for wrapped in (source, nn.DataParallel(source).eval(), torch.compile(source, backend="eager")):
+        assert torch.equal(normalise(wrapped)(x), source(x))  # type: ignore[arg-type]
+    for fold in (False, True):
+        weighted = nn.Sequential(torch.nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 4, 3)), Mine(4), nn.ReLU())
+        torch.testing.assert_close(normalise(weighted.eval(), fold=fold)(x), weighted(x))
+
+
+def test_tensors_made_and_keywords_used_in_forward_are_kept() -> None:
+    body = lambda self, y: self.drop(input=self.act(input=y - torch.tensor([0.5, 0.0, 0.2, 0.1]).view(4, 1, 1)))  # noqa: E731
+    source, x = Function(body, drop=nn.Dropout(), act=nn.ReLU()).eval(), torch.randn(2, 1, 4, 4)
+    network = normalise(source)
+    assert torch.equal(copy.deepcopy(network)(x), source(x))
+
+
 def test_a_name_that_is_taken_is_not_taken_again() -> None:
     network = normalise(Function(lambda self, y: self.relu(y), relu=nn.Conv2d(4, 2, 1)).eval())
     assert sites(network) == ["relu_2"]
@@ -171,6 +229,13 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Any], dict[str, nn.Module], str
     "one sample": (lambda self, y: y[0], {}, "batch axis"),
     "turned": (lambda self, y: y.permute(1, 0, 2, 3), {}, "batch axis"),
     "transposed": (lambda self, y: y.transpose(0, 1), {}, "batch axis"),
+    "one sample, kept": (lambda self, y: y - y[0:1], {}, "batch axis"),
+    "some samples": (lambda self, y: y[:3], {}, "batch axis"),
+    "rounding": (lambda self, y: y.to(torch.int64).float(), {}, "whole numbers"),
+    "data": (lambda self, y: y.data.sigmoid(), {}, "the attribute 'data'.*use the tensor itself"),
+    "softmax at the end": (lambda self, y: self.act(y), {"act": nn.Softmax(1)}, "return the logits themselves"),
+    "sigmoid at the end": (lambda self, y: y.sigmoid(), {}, "return the logits themselves"),
+    "computed size": (lambda self, y: F.avg_pool2d(y, y.size()[3]), {}, "give its size as a number"),
     "branch": (lambda self, y: y if y.sum() > 0 else -y, {}, "cannot be traced"),
     "two outputs": (lambda self, y: (y, y), {}, "one tensor"),
 }

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import spikeworks as sw
 from convert.small_nets import PreActivation, Residual, digits, trained
@@ -253,3 +254,70 @@ def test_looking_at_a_part_measures_that_part() -> None:
     assert (part.layers, part.energy) == (first.layers, first.energy)
     assert part.layers != whole.layers
     assert part.notes[-1].startswith("errors, rates, operations and energy are those of the first 150 of 397")
+
+
+class Hidden(nn.Module):
+    """Overwrites what it reads again, in a way that tracing cannot see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = z = torch.relu(self.first(x))
+        z += self.second(y)
+        return y
+
+
+def test_a_copy_that_computes_something_else_is_found_out() -> None:
+    data = [(torch.rand(8, 4), torch.randint(0, 4, (8,)))]
+    for given in ({"calibration": data}, {"evaluate": data}):
+        with pytest.raises(ValueError, match=r"a traced copy computes something else.*write y = y \+ x"):
+            sw.convert(Hidden().eval(), sw.convert.Max(), **given)
+
+
+def test_offsets_are_those_of_neurons_that_count_to_the_levels() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 8), activation.QCFS(4, 2.0), nn.Linear(8, 3)).eval()
+    data = [(torch.rand(16, 4), torch.randint(0, 3, (16,)))]
+    for method, known in ((sw.convert.QCFS(), True), (sw.convert.Max(), False), (sw.convert.Robust(), False)):
+        _, report = sw.convert(net, method, data, data, [4])
+        assert [layer.offset is not None for layer in report.results[0].layers if layer.kind == "neuron"] == [known]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda net, x, y: sw.convert(net, sw.convert.Max(), x), r"one tensor \(8, 4\) as data.*pass \[x\]"),
+        (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x.double()]), "float64 that Sequential does not take"),
+        (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x[:, :2]]), r"\(8, 2\) of torch.float32 that Sequential"),
+        (lambda net, x, y: sw.convert(net, "max", [x]), "method='max', expected one such as"),
+        (
+            lambda net, x, y: sw.convert(net, sw.convert.Max(), [x], [(x, y + 1)]),
+            "labels from 1 to 3, expected .* to 2",
+        ),
+        (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x], [(x, y.tolist())]), "labels as list"),
+        (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x], [(x, y.float())]), "labels as torch.float32"),
+        (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x])[0](x[0]), r"got torch.float32 \(4,\), expected"),
+        (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x])[0](x.long()), "got torch.int64"),
+        (
+            lambda net, x, y: sw.convert.evaluate(
+                sw.convert(net, sw.convert.Max(), [x])[0], nn.Sequential(nn.ReLU(), nn.Linear(4, 3)).eval(), [(x, y)]
+            ),
+            r"with the activations \['0'\], expected the network that was converted",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(call: Any, words: str) -> None:
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3)).eval()
+    with pytest.raises(ValueError, match=words) as refusal:
+        call(net, torch.rand(8, 4), torch.arange(8) % 3)
+    assert "\n" not in str(refusal.value)
+
+
+def test_errors_from_inside_a_converted_network_are_one_sentence() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), activation.Clip(1.0), nn.Linear(2, 2)).eval()
+    snn, _ = sw.convert(net, sw.convert.TCL())
+    with pytest.raises(ValueError, match="NaN or infinity") as refusal:
+        snn(torch.full((1, 2), float("nan")))
+    assert "\n" not in str(refusal.value)

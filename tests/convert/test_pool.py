@@ -101,6 +101,21 @@ def test_pooling_before_the_neuron_needs_a_neuron_of_its_own() -> None:
         normalise(Shared().eval(), pooling="pre-neuron")
 
 
+@pytest.mark.parametrize("between", [lambda y: torch.cat([y, y], 1), lambda y: y + y, nn.BatchNorm2d(2).eval()])
+def test_pooling_before_the_neuron_refuses_what_is_no_current(between: object) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.pool = nn.Conv2d(1, 2, 3), nn.MaxPool2d(2)
+            self.between = between
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.pool(self.between(torch.relu(self.conv(x))))  # type: ignore[operator]
+
+    with pytest.raises(ValueError, match=r"'pool', which pools .*choose pooling='delta'"):
+        normalise(Net().eval(), "pre-neuron")
+
+
 def test_averaging_replaces_the_pooling() -> None:
     source = Pooled().eval()
     network = normalise(source, pooling="avg")

@@ -50,7 +50,7 @@ class Activation(nn.Module):
 @neuron
 def clip(z: Tensor, *, bound: Parameter = 1.0) -> tuple[Tensor, tuple[()]]:
     """``min(max(z, 0), λ)`` as a step."""
-    return torch.where(z < bound, z.relu(), bound), ()
+    return torch.where(z > bound, bound, z.relu()), ()  # in this order NaN stays NaN
 
 
 class Clip(Activation):

@@ -48,7 +48,8 @@ _SCALE: set[Any] = {
 }  # fmt: skip
 """Linear in one argument, if the others do not depend on the input."""
 
-_SHAPES: set[Any] = {getattr, "size", "dim", "numel", "ndim", len, "new_zeros", "new_ones"}
+_SHAPES: set[Any] = {"size", "dim", "numel", "ndim", len, "new_zeros", "new_ones"}
+_ATTRIBUTES = ("shape", "ndim", "dtype", "device")
 """Depend on the shape of their argument, not on its values."""
 
 _FIRST_BY_DEFAULT: dict[Any, int] = {
@@ -62,7 +63,9 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("softmax", "attention", "transformer"), "replace attention by convolution or linear layers before training"),
     (("norm",), "replace it by batch normalisation, which is affine in evaluation mode, and train again"),
     (("bilinear", "einsum", "prod"), "a product of two activations is not a mean of products; restructure the network"),
+    (("avg_pool",), "give its size as a number, or use nn.AdaptiveAvgPool2d"),
     (("pool", "amax", "max"), "use nn.MaxPool2d or average pooling"),
+    (("attribute",), "use the tensor itself"),
 )
 _RETRAIN = "replace it by nn.ReLU (or sw.convert.activation.QCFS) and train again"
 
@@ -80,7 +83,7 @@ def check(network: fx.GraphModule) -> None:
             continue
         if node.op == "call_module":
             _check_module(node, modules[node.target])
-        elif node.target in _SHAPES and not _is_view(node):
+        elif node.target in _SHAPES or (node.target is getattr and node.args[1] in _ATTRIBUTES):
             continue
         else:
             _check_call(node, carried)
@@ -115,9 +118,16 @@ def _check_call(node: fx.Node, carried: list[fx.Node]) -> None:
         if node.target in (operator.truediv, torch.div, "div") and carried[0] is not node.args[0]:
             raise refusal(node, "a division by an activation")
     elif node.target not in _ADD and not _is_view(node):
-        raise refusal(node, operation(node))
+        raise refusal(node, f"the attribute {node.args[1]!r}" if node.target is getattr else operation(node))
+    elif _rounds(node):
+        raise refusal(node, "a conversion to whole numbers or booleans", "keep activations in floating point")
     elif _mixes_samples(node):
         raise refusal(node, f"{operation(node)} over the batch axis", "name the axes it works on, from 1 up")
+
+
+def _rounds(node: fx.Node) -> bool:
+    kinds = [a for a in (*node.args, *node.kwargs.values()) if isinstance(a, torch.dtype)]
+    return any(not kind.is_floating_point for kind in kinds)
 
 
 def _mixes_samples(node: fx.Node) -> bool:
@@ -134,7 +144,7 @@ def _mixes_samples(node: fx.Node) -> bool:
     if name == "getitem":
         first = rest[0][0] if isinstance(rest[0], tuple) and rest[0] else rest[0]
         of_tuple = isinstance(node.args[0], fx.Node) and operation(node.args[0]) in ("chunk", "split")
-        return isinstance(first, int) and not of_tuple
+        return not of_tuple and first is not Ellipsis and not (isinstance(first, slice) and first == slice(None))
     if node.target in _FIRST_BY_DEFAULT:
         place = 0 if name in ("cat", "concat", "stack", "flatten") else 1
         named = (
@@ -168,8 +178,14 @@ def refusal(node: fx.Node, what: str, advice: str | None = None) -> ValueError:
     line = source_line(node)
     return ValueError(
         f"convert got {what} in {place}{f' ({line})' if line else ''}, expected operations that are affine in the "
-        f"activations, or ReLU; {advice or _advice(what)}."
+        f"activations, or ReLU; {advice or _at_the_end(node, what) or _advice(what)}."
     )
+
+
+def _at_the_end(node: fx.Node, what: str) -> str | None:
+    last = all(user.op == "output" for user in node.users)
+    order_kept = any(word in what.lower() for word in ("softmax", "sigmoid", "tanh"))
+    return "return the logits themselves, whose order is the same" if last and order_kept else None
 
 
 def _advice(what: str) -> str:

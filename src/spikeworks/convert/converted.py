@@ -55,7 +55,13 @@ class Converted(nn.Module):
         return self.run(x, steps, partial(window, interpreter=interpreter))
 
     def run(self, x: Tensor, steps: int | None, execute: Callable[..., tuple[Tensor, NetworkState]]) -> Tensor:
-        """:meth:`over_time` by a given executor."""
+        """:meth:`over_time` by a given executor.
+
+        :raises ValueError: for an input that is not floating point ``[B, ...]``.
+        """
+        if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() < 2:
+            got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"Converted got {got}, expected floating-point [B, ...]; add the batch axis, convert it.")
         schedule = self.method.schedule if steps is None else replace(self.method.schedule, steps=steps)
         return self.method.coding.decode(schedule.run(partial(execute, self.network), x))
 

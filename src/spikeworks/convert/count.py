@@ -3,7 +3,8 @@
 Along with every value goes the number of spikes it is made of. A neuron's output is one spike where it is not 0; a
 reshape moves spikes, average pooling and sums of branches gather them (each goes on to the next weights by itself, the
 1/k² folded into these), and a convolution or linear layer turns them into a current. A current that reaches another
-convolution without a neuron between them is analog: multiplied, at every step.
+convolution without a neuron between them is analog: multiplied, at every step. So is what max pooling lets through of
+sums of spikes: which of them it was made of cannot be told.
 """
 
 from __future__ import annotations
@@ -20,22 +21,23 @@ from torch.fx.node import map_arg
 from torch.nn.modules import pooling
 
 from ..layers import Spiking, Temporal
-from ..measure.energy import fan_out
-from .affine import AVERAGE_POOLS, CONVOLUTIONS, NORMS, operation
+from ..measure.energy import fan_out, reach
+from .affine import AVERAGE_POOLS, CONVOLUTIONS, NORMS, operation, scope
 from .execute import Folded
 
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """A convolution or linear layer, over all samples so far.
+    """A convolution, a linear layer or a functional one, over all samples so far.
 
-    :param kind: ``"conv"`` or ``"linear"``.
+    :param name: the layer's, with a number from the second call on. :param kind: ``"conv"`` or ``"linear"``.
     :param drive: what comes in: ``"still"``, ``"analog"`` or ``"spikes"``.
     :param units: outputs per sample.
     :param macs: per sample of one dense pass.
     :param accumulates: at each step, summed over samples, ``[T]`` float64.
     """
 
+    name: str
     kind: str
     drive: str
     units: int
@@ -45,10 +47,9 @@ class Operation:
 
 @dataclass
 class Tally:
-    """What was counted: layers by name, their fan-outs, and functional products, which are not counted."""
+    """What was counted, by the name of its node in the graph, and the fan-outs."""
 
     operations: dict[str, Operation] = field(default_factory=dict)
-    uncounted: set[str] = field(default_factory=set)
     fans: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -67,6 +68,7 @@ class Counting(Folded):
         self.tally, self.watch = tally, watch
         self.modules: Mapping[str, nn.Module] = dict(graph.named_modules())
         self.spikes: dict[fx.Node, Any] = {}
+        self.sums: set[fx.Node] = set()  # whose values can be made of several spikes
         self.calls: Counter[str] = Counter()
 
     def run_node(self, n: fx.Node) -> Any:
@@ -86,7 +88,7 @@ class Counting(Folded):
             return None
         name = operation(node)
         if name in ("linear", "matmul") or name.startswith("conv"):
-            self.tally.uncounted.add(node.name)
+            self._count_call(node, name, value)
             return None
         carriers = [
             n for n in node.all_input_nodes if n in self.data and isinstance(self.env[n], Tensor | tuple | list)
@@ -94,6 +96,8 @@ class Counting(Folded):
         carriers = [n for n in carriers if not isinstance(self.env[n], torch.Size)]
         if not carriers or any(n not in self.spikes for n in carriers) or isinstance(value, torch.Size | int):
             return None
+        if name in ("add", "sub", "mean", "sum") or any(n in self.sums for n in carriers):
+            self.sums.add(node)
         first = self.spikes[carriers[0]]
         if name in ("mul", "truediv", "div", "neg"):
             return first
@@ -120,35 +124,59 @@ class Counting(Folded):
             self.watch(name, value.unflatten(0, (self.steps, -1)))
             return (value != 0).float()
         if isinstance(module, (nn.Linear, *CONVOLUTIONS)):
-            self._count(name, module, source, value)
+            kind = "linear" if isinstance(module, nn.Linear) else "conv"
+            self._count(node, name, kind, source, lambda shape: fan_out(module, shape), value)
             return None
         if source not in self.spikes:
             return None
+        if isinstance(module, AVERAGE_POOLS) or source in self.sums:
+            self.sums.add(node)
         if isinstance(module, NORMS):
             return self.spikes[source]
         if isinstance(module, AVERAGE_POOLS):
             return gather(module, self.spikes[source])
         if isinstance(module, Temporal) or getattr(module, "mode", "nearest") != "nearest":
-            return (value != 0).float()
+            return None if source in self.sums else (value != 0).float()
         return module(self.spikes[source])
 
-    def _count(self, name: str, module: nn.Module, source: fx.Node, value: Tensor) -> None:
+    def _count_call(self, node: fx.Node, name: str, value: Tensor) -> None:
+        """A functional product: as a layer whose weights are the operand that does not depend on the input."""
+        (source,) = (n for n in node.all_input_nodes if n in self.data)
+        arguments = dict(zip(("input", "weight", "bias"), node.args, strict=False)) | node.kwargs
+        rest = node.args[3:] if name != "matmul" else ()
+
+        def product(x: Tensor) -> Tensor:
+            ones = {k: torch.ones_like(self.folded(v)) for k, v in arguments.items() if isinstance(v, fx.Node)}
+            given: dict[str, Any] = {**arguments, **ones, "bias": None}
+            given = {k: x if arguments.get(k) is source else v for k, v in given.items()}
+            if name == "matmul":
+                return torch.matmul(given["input"], given["weight"])
+            function: Any = node.target
+            return function(given.pop("input"), given.pop("weight"), given.pop("bias"), *rest, **given)
+
+        kind = "conv" if name.startswith("conv") else "linear"
+        place = f"{scope(node)}.{name}".lstrip(".")
+        self._count(node, place, kind, source, lambda shape: reach(product, shape, value.device), value)
+
+    def _count(
+        self, node: fx.Node, name: str, kind: str, source: fx.Node, fans: Callable[[tuple[int, ...]], Tensor],
+        value: Tensor,
+    ) -> None:  # fmt: skip
         self.calls[name] += 1
         name = name if self.calls[name] == 1 else f"{name}_{self.calls[name]}"
-        shape = self.env[source].shape[1:]
-        if name not in self.tally.fans or self.tally.fans[name].shape != shape:
-            self.tally.fans[name] = fan_out(module, tuple(shape))
-        fan = self.tally.fans[name]
+        shape, key = tuple(self.env[source].shape[1:]), node.name
+        if key not in self.tally.fans or self.tally.fans[key].shape != shape:
+            self.tally.fans[key] = fans(shape)
+        fan = self.tally.fans[key]
         drive = "spikes" if source in self.spikes else "analog" if source in self.moving else "still"
         acs_T = torch.zeros(self.steps, dtype=torch.float64)
         if drive == "spikes":
             spikes_T = self.spikes[source].unflatten(0, (self.steps, -1)).double()
             acs_T = (spikes_T * fan).flatten(1).sum(1).cpu()
-        if (known := self.tally.operations.get(name)) is not None:
+        if (known := self.tally.operations.get(key)) is not None:
             acs_T = acs_T + known.accumulates
-        kind = "linear" if isinstance(module, nn.Linear) else "conv"
         macs = round(float(fan.double().sum()))
-        self.tally.operations[name] = Operation(kind, drive, value[0].numel(), macs, acs_T)
+        self.tally.operations[key] = Operation(name, kind, drive, value[0].numel(), macs, acs_T)
 
 
 def gather(module: nn.Module, spikes: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ class Folded(fx.Interpreter):
 
     def __init__(self, graph: fx.GraphModule, steps: int) -> None:
         super().__init__(graph)
+        self.extra_traceback = False  # errors stay one sentence
         self.steps = steps
         modules = dict(graph.named_modules())
         self.data: set[fx.Node] = set()

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from .affine import CONVOLUTIONS, NORMS, calls
 
@@ -22,7 +23,7 @@ def fold_norms(network: fx.GraphModule) -> None:
         layer = modules[str(before.target)]
         once = targets.count(node.target) == 1 and targets.count(before.target) == 1
         fits = isinstance(layer, (nn.Linear, *CONVOLUTIONS)) and _channels(layer) == norm.num_features
-        if once and fits and norm.running_mean is not None:
+        if once and fits and norm.running_mean is not None and not is_parametrized(layer):
             _fold(layer, norm)
             node.replace_all_uses_with(before)
             network.graph.erase_node(node)

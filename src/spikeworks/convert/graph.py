@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
 from ..layers import Spiking, Temporal
 from .activation import Activation, Clip
 from .affine import CONVOLUTIONS, DROPOUTS, MAX_POOLS, NORMS, calls, check, operation, scope
 from .fold import fold_norms
-from .pool import POOLINGS, Pooling, average
+from .inplace import out_of_place
+from .pool import POOLINGS, Pooling
+from .repool import average_pools, pool_before_neurons
 
 
 def normalise(model: nn.Module, pooling: Pooling = "delta", fold: bool = False) -> fx.GraphModule:
@@ -43,18 +44,18 @@ def normalise(model: nn.Module, pooling: Pooling = "delta", fold: bool = False) 
     network = _modular(model)
     _drop(network)
     if pooling == "avg":
-        _average_pools(network)
+        average_pools(network)
     elif pooling == "pre-neuron":
-        _pool_before_neurons(network)
+        pool_before_neurons(network)
     if fold:
         fold_norms(network)
     check(network)
-    if not sites(network):
+    if not sites(_finish(network)):
         raise ValueError(
             f"convert got {type(model).__name__} without any activation, expected ReLU-like activations, which become "
             "neurons; a linear network needs no conversion."
         )
-    return _finish(network).eval()
+    return network.eval()
 
 
 def replace_activations(
@@ -69,7 +70,7 @@ def replace_activations(
     """
     network = _modular(model)
     if pooling == "avg":
-        _average_pools(network)
+        average_pools(network)
     if not sites(network):
         raise ValueError(f"replace_activations got {type(model).__name__} without any ReLU, expected some; check it.")
     for name in sites(network):
@@ -122,7 +123,9 @@ class _Tracer(fx.Tracer):
     record_stack_traces = True
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (Activation, Temporal)) or super().is_leaf_module(m, module_qualified_name)
+        # a class of the user's with nothing but a constructor of its own is the torch layer it derives from
+        torchs_own = str(type(m).forward.__module__).startswith("torch.nn.") and not isinstance(m, nn.Sequential)
+        return isinstance(m, (Activation, Temporal)) or torchs_own
 
 
 class _Entry(nn.Module):
@@ -137,11 +140,11 @@ class _Entry(nn.Module):
 
 
 def _modular(model: nn.Module) -> fx.GraphModule:
-    tracer = _Tracer()
-    root = copy.deepcopy(model)
+    tracer, root = _Tracer(), _copy(model)
     root = nn.Sequential(root) if tracer.is_leaf_module(root, "") else root
+    entry = _Entry(root)
     try:
-        graph = tracer.trace(_Entry(root))
+        graph = tracer.trace(entry)
     except Exception as error:
         raise ValueError(
             f"convert got {type(model).__name__}, which cannot be traced ({_place(error)}: {str(error).splitlines()[0]}"
@@ -151,7 +154,11 @@ def _modular(model: nn.Module) -> fx.GraphModule:
     for node in graph.nodes:
         node.type = None  # annotations that are strings cannot be pickled with the graph
         if node.op in ("call_module", "get_attr"):
+            if not node.target.startswith("network."):  # a tensor made in forward, which the tracer has put away
+                root.register_buffer(node.target, getattr(entry, node.target), persistent=False)
             node.target = node.target.removeprefix("network.")
+        if node.op == "call_module" and not node.args:
+            node.args, node.kwargs = (node.kwargs["input"],), {}
     output = next(n for n in graph.nodes if n.op == "output").args[0]
     if not isinstance(output, fx.Node):
         raise ValueError(
@@ -159,9 +166,26 @@ def _modular(model: nn.Module) -> fx.GraphModule:
             "in a module that returns the logits alone."
         )
     network = fx.GraphModule(root, graph, type(model).__name__)
-    _out_of_place(network)
+    out_of_place(network)
     _insert_modules(network)
     return network
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """The network itself, out of what torch wraps around it, as a copy."""
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while True:
+        inside = model.module if isinstance(model, wrappers) else getattr(model, "_orig_mod", None)  # torch.compile's
+        if not isinstance(inside, nn.Module):
+            break
+        model = inside
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        raise ValueError(
+            f"convert got {type(model).__name__}, which cannot be copied ({str(error).splitlines()[0]}), expected "
+            "parameters as plain tensors; remove what recomputes them, e.g. with torch.nn.utils.remove_weight_norm."
+        ) from error
 
 
 def _place(error: Exception) -> str:
@@ -181,28 +205,6 @@ def _finish(network: fx.GraphModule) -> fx.GraphModule:
     network.delete_all_unused_submodules()
     network.recompile()
     return network
-
-
-_IN_PLACE: dict[Any, Any] = {
-    "add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div",
-    "relu_": "relu", "clamp_": "clamp", "clip_": "clip", torch.relu_: torch.relu, F.relu_: F.relu,
-}  # fmt: skip
-
-
-def _out_of_place(network: fx.GraphModule) -> None:
-    """In-place operations to ordinary ones; what reads the overwritten tensor later is given the new one."""
-    modules = dict(network.named_modules())
-    order = {node: i for i, node in enumerate(network.graph.nodes)}
-    for node in network.graph.nodes:
-        inside = node.op == "call_module" and getattr(modules[node.target], "inplace", False)
-        if node.target in _IN_PLACE or node.kwargs.get("inplace") or inside:
-            node.target = _IN_PLACE.get(node.target, node.target)
-            node.kwargs = {k: v for k, v in node.kwargs.items() if k != "inplace"}
-            if inside:
-                modules[node.target].inplace = False  # type: ignore[assignment]
-            written = node.args[0]
-            for user in [u for u in written.users if order[u] > order[node]]:
-                user.replace_input_with(written, node)
 
 
 def _insert_modules(network: fx.GraphModule) -> None:
@@ -300,25 +302,3 @@ def _drop(network: fx.GraphModule) -> None:
     for node, _ in calls(network, DROPOUTS):
         node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
         network.graph.erase_node(node)
-
-
-def _average_pools(network: fx.GraphModule) -> None:
-    for node, module in calls(network, MAX_POOLS):
-        network.set_submodule(str(node.target), average(module))
-
-
-def _pool_before_neurons(network: fx.GraphModule) -> None:
-    """site → pool becomes pool → site; a pool that no site feeds already acts on currents."""
-    found = {node for node, _ in calls(network, (nn.ReLU, Activation))}
-    for node, _ in calls(network, MAX_POOLS):
-        site = node.args[0]
-        if site in found:
-            if len(site.users) > 1:  # type: ignore[union-attr]
-                raise ValueError(
-                    f"pooling='pre-neuron' got {node.target!r}, which pools {site.target!r} that others read too, "  # type: ignore[union-attr]
-                    "expected no other reader; choose pooling='delta'."
-                )
-            node.args = (site.args[0],)  # type: ignore[union-attr]
-            node.replace_all_uses_with(site)  # type: ignore[arg-type]
-            site.args = (node,)  # type: ignore[union-attr]
-            node.append(site)  # type: ignore[arg-type]

@@ -129,7 +129,8 @@ class Robust(Method):
 class ThresholdBalancing(Method):
     """θ: site by site, the largest current that the spiking network so far sends into the site; v(0) = 0.
 
-    No current exceeds a threshold, so no neuron has to fire more than once per step. The safest and slowest choice.
+    On the calibration data, within ``window`` steps, no current exceeds a threshold, so no neuron has to fire more than
+    once per step; other data and later steps can exceed it a little. The safest and slowest choice.
     Spike-Norm: Sengupta et al., Frontiers in Neuroscience 2019; departures in
     :func:`~spikeworks.convert.calibrate.threshold_balancing`.
 

@@ -9,13 +9,14 @@ from typing import Literal
 
 from torch import nn
 
-from ..measure.batches import Batches
+from ..measure.batches import Batches, batches
 from ..measure.result import Report
 from . import report as measuring
 from .build import spiking
 from .converted import Converted
 from .graph import normalise
 from .methods import Method
+from .verify import verify
 
 
 def convert(
@@ -42,8 +43,14 @@ def convert(
     :returns: the spiking network, on the device of ``ann``, and the report.
     :raises ValueError: if the network, the method and the data do not fit together; says what to do.
     """
+    if not isinstance(method, Method):
+        raise ValueError(f"convert got method={method!r}, expected one such as sw.convert.QCFS(); see convert.METHODS.")
     began = time.perf_counter()
     network = normalise(ann, method.pooling, method.fold)
+    for data in (d for d in (calibration, evaluate) if d is not None and iter(d) is not d):  # a generator has no second
+        x, _ = next(batches(data, ann, "convert"))
+        verify(None if method.pooling == "avg" else network, ann, x, "convert")
+        break
     specs = method.thresholds(network, calibration)
     neurons = {name: spec.neuron() for name, spec in specs.items()}
     snn = Converted(spiking(network, neurons, method.pooling), method, executor)

@@ -16,8 +16,11 @@ def batches(data: Batches, model: nn.Module, owner: str) -> Iterator[tuple[Tenso
     """Each batch as ``(x, y)`` on the device of ``model``, ``y`` being ``None`` if there are no labels.
 
     :param owner: what asks, for messages.
-    :raises ValueError: if there is no batch, or one holds no floating-point tensor, or NaN or infinity.
+    :raises ValueError: if there is no batch, or one holds no floating-point tensor, NaN or infinity, or labels that are
+        no class numbers ``[B]``.
     """
+    if isinstance(data, Tensor):
+        raise ValueError(f"{owner} got one tensor {tuple(data.shape)} as data, expected batches of it; pass [x].")
     tensor = next(iter((*model.parameters(), *model.buffers())), torch.empty(0))
     number = -1
     for number, batch in enumerate(data):
@@ -29,6 +32,9 @@ def batches(data: Batches, model: nn.Module, owner: str) -> Iterator[tuple[Tenso
             )
         if not bool(x.isfinite().all()):
             raise ValueError(f"{owner} got NaN or infinity in batch {number}, expected finite data; clean it.")
+        if y is not None and (not isinstance(y, Tensor) or y.is_floating_point() or y.shape != x.shape[:1]):
+            got = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+            raise ValueError(f"{owner} got labels as {got} in batch {number}, expected class numbers [{len(x)}].")
         yield x.to(tensor.device), None if y is None else y.to(tensor.device)
     if number < 0:
         raise ValueError(

@@ -7,8 +7,9 @@ stride, padding and groups make uneven: it is measured, not estimated.
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +18,42 @@ from torch import Tensor, nn
 def fan_out(layer: nn.Module, shape: tuple[int, ...]) -> Tensor:
     """How many weights of a convolution or linear layer each input position reaches.
 
-    The gradient of the summed output of the layer with all weights 1: exact for any stride, padding, dilation, groups.
-
-    :param layer: a convolution, transposed or not, or a linear layer; left as it is.
+    :param layer: a convolution, transposed or not, or a linear layer; left as it is. Its geometry alone counts.
     :param shape: of one sample, without the batch: ``(C, H, W)``.
     :returns: float32 of that shape. Its sum is the MACs of one dense pass; ``Σ spikes·fan_out`` the ACs of one step.
     """
-    ones = copy.deepcopy(layer).float()
-    with torch.no_grad():
-        for name, parameter in ones.named_parameters():
-            parameter.fill_(1.0 if name == "weight" else 0.0)
-    x = torch.ones((1, *shape), device=next(ones.parameters()).device, requires_grad=True)
+    return reach(_of_ones(layer), shape, next(layer.parameters()).device)
+
+
+def reach(product: Callable[[Tensor], Tensor], shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """The fan-out of any product with weights that are all 1: the gradient of its summed output, exact for any stride,
+    padding, dilation and groups."""
     with torch.enable_grad():
-        (reached,) = torch.autograd.grad(ones(x).sum(), x)
+        x = torch.ones((1, *shape), device=device, requires_grad=True)
+        (reached,) = torch.autograd.grad(product(x).sum(), x)
     return reached[0]
+
+
+def _of_ones(layer: Any) -> nn.Module:
+    """A plain layer of the same geometry with weights 1 and no bias, whatever makes the weights of ``layer``."""
+    if isinstance(layer, nn.Linear):
+        plain: nn.Module = nn.Linear(layer.in_features, layer.out_features, bias=False)
+    else:
+        names = (
+            "in_channels",
+            "out_channels",
+            "kernel_size",
+            "stride",
+            "padding",
+            "dilation",
+            "groups",
+            "padding_mode",
+        )
+        names += ("output_padding",) * layer.transposed
+        kind = getattr(nn, f"Conv{'Transpose' * layer.transposed}{len(layer.kernel_size)}d")
+        plain = kind(**{name: getattr(layer, name) for name in names}, bias=False)
+    nn.init.ones_(plain.weight)  # type: ignore[arg-type]
+    return plain.to(next(layer.parameters()).device)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def load_report(path: str | Path) -> Report:
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
         return Report(data["title"], [_method(m) for m in data["results"]], data["meta"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"load_report got {path}, expected a report written by save_report: {error!r}.") from error
 
 
