@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from spikeworks import cli
-from spikeworks.convert import METHODS
 from spikeworks.measure import Report, load_report, save_report
+from spikeworks.recipes import run
 from spikeworks.recipes.sources import open_data, open_network
 from spikeworks.train import Plan, accuracy, fit, save_weights
 from view.hand_made import method
@@ -82,7 +82,7 @@ def test_convert_writes_what_it_measured(place: Path, capsys: pytest.CaptureFixt
     assert "left out" in said  # TCL wants a network trained with Clip
     page = (place / "here" / "report.html").read_text()
     assert f"{by_name['qcfs'].accuracy[0]:.2f}" in page
-    assert "Clip" in report.meta["left_out"]["TCL"]
+    assert "Clip" in report.meta["left_out"]["tcl"]
 
     cli.main([*line.split(), "--method", "max", "--method", "robust"])
     assert [r.method for r in load_report("here/report.json").results] == ["max", "robust"]
@@ -94,6 +94,7 @@ def test_bad_input_is_refused_in_a_sentence(place: Path, capsys: pytest.CaptureF
     np.savez("far.npz", **{**held, "y_test": held["y_test"] + 2})
     Path("cut.safetensors").write_bytes(Path("weights.safetensors").read_bytes()[:-7])
     Path("weights.pth").write_bytes(b"\x80\x02}q\x00.")
+    Path("odd.json").write_text('{"title": "", "results": [{"layers": [], "energy": []}], "meta": {}}')
     good = ["convert", "mine.py:net", "--data", "data.npz"]
     for arguments, words in (
         ([*good, "--weights", "cut.safetensors"], "complete file"),
@@ -103,6 +104,8 @@ def test_bad_input_is_refused_in_a_sentence(place: Path, capsys: pytest.CaptureF
         ([*good, "--method", "tcl"], "Clip"),
         ([*good, "--steps", "1,x"], "--steps got '1,x'"),
         ([*good, "--steps", "0"], "whole numbers from 1"),
+        ([*good, "--steps", "1,inf"], "--steps got '1,inf', expected whole numbers from 1"),
+        ([*good, "--steps", "nan"], "--steps got 'nan', expected whole numbers from 1"),
         ([*good, "--mean", "0.5"], "as many of both"),
         (["convert", "mine.py:nothing", "--data", "data.npz"], "no function 'nothing'"),
         (["convert", "mine:", "--data", "data.npz"], "package.module:factory"),
@@ -113,9 +116,38 @@ def test_bad_input_is_refused_in_a_sentence(place: Path, capsys: pytest.CaptureF
         (["recipe", "nothing"], "expected one of digits"),
         (["frob"], "frob"),
         (["bench", "--seed", "x"], "x"),
+        (["spread", "odd.json", "odd.json"], "load_report got odd.json, expected a report"),
     ):
         assert words in refused(arguments, capsys), arguments
     assert not (place / "spikeworks-report").exists()
+
+
+def test_a_place_that_takes_no_report_is_refused_before_any_work(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked: list[Any] = []
+    monkeypatch.setattr(run, "fit", lambda *a: worked.append(a))
+    monkeypatch.setattr(run, "convert", lambda *a: worked.append(a))
+    before = sorted(place.iterdir())
+    for command in ("demo", "recipe digits", "convert mine.py:net --data data.npz"):
+        for out in ("data.npz", "data.npz/inside", "/proc"):  # even root makes no file in the last
+            assert f"--out got {out!r}" in refused([*command.split(), "--out", out], capsys)
+    assert not worked
+    assert sorted(place.iterdir()) == before
+
+
+def test_a_path_is_no_markup(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for out in ("r[/]x", "rep[old]/x", "a:cat:"):
+        cli.main(["convert", "mine.py:net", "--data", "data.npz", "--method", "max", "--steps", "1", "--out", out])
+        assert f"  {out}/report.html\n" in capsys.readouterr().out
+        assert (place / out / "report.html").is_file()
+
+
+def test_a_plain_relu_network_is_converted_by_the_method_that_suits_it(place: Path) -> None:
+    line = "convert mine.py:relu --data data.npz --steps 1,2 --method opi-robust --out here"
+    cli.main(line.split())
+    (result,) = load_report("here/report.json").results
+    assert (result.method, result.label) == ("opi-robust", "OPI on Robust (q=0.999)")
 
 
 def test_an_absent_library_is_named_with_its_extra(
@@ -141,7 +173,7 @@ def test_an_absent_library_is_named_with_its_extra(
 def test_the_quick_demo_tries_every_method(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["demo", "--quick"])
     report = json.loads((place / "spikeworks-report" / "report.json").read_text())
-    assert {r["method"] for r in report["results"]} == set(METHODS)
+    assert [r["method"] for r in report["results"]] == list(run.NAMED)
     assert all(r["source_accuracy"] > 90 for r in report["results"])
     assert report["meta"]["seed"] == 0
     assert "torch" in report["meta"]["versions"]

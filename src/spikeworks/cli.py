@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +77,7 @@ def demo(*, out: Path = Path("spikeworks-report"), seed: int = 0, quick: bool = 
         "\n  [bold]spikeworks demo[/]  1,197 handwritten digits to learn from, 300 to choose on, 300 to test\n",
         highlight=False,
     )
-    with terminal.watching(console) as watch:
+    with _writable(out), terminal.watching(console) as watch:
         report = digits.run(seed, quick=quick, watch=watch, command=_command())
     terminal.deliver(console, report, out)
 
@@ -96,7 +98,7 @@ def convert(
     weights
         a .safetensors file for the network
     method
-        a conversion method, repeatable; default: every method that takes this network
+        a conversion method, repeatable; default: every method that takes this network; `spikeworks info` names them
     steps
         the T to read accuracy at
     mean
@@ -112,14 +114,14 @@ def convert(
 
     _own_the_process()
     console = _console()
-    read_at = [int(t) for t in _numbers(steps, "--steps") if t == int(t) and t >= 1]
+    read_at = [int(t) for t in _numbers(steps, "--steps") if t.is_integer() and t >= 1]
     if len(read_at) != len(steps.split(",")):
         raise ValueError(f"--steps got {steps!r}, expected whole numbers from 1, e.g. 1,2,4,8.")
     methods = run.choose(method)
     network = sources.open_network(model, weights)
     split = sources.open_data(data, _numbers(mean, "--mean"), _numbers(std, "--std"))
     sources.check_fit(network, split)
-    with terminal.watching(console) as watch:
+    with _writable(out), terminal.watching(console) as watch:
         results, left_out = run.convert_all(
             {"network": network}, split, methods, sorted(set(read_at)), watch, method is None
         )
@@ -150,7 +152,7 @@ def recipe(name: str, /, *, out: Path | None = None, seed: int = 0, quick: bool 
     _own_the_process()
     console = _console()
     out = out or Path(f"spikeworks-{name}-{seed}")
-    with terminal.watching(console) as watch:
+    with _writable(out), terminal.watching(console) as watch:
         kept = None if quick else out / "training.safetensors"
         report = ALL[name](seed, quick=quick, watch=watch, command=_command(), checkpoint=kept)
     terminal.deliver(console, report, out)
@@ -221,9 +223,9 @@ def info() -> None:
     from rich.table import Table
 
     from . import neurons
-    from .convert import METHODS
     from .neurons.backends import BACKENDS
     from .neurons.surrogate import ALL as SURROGATES
+    from .recipes.run import NAMED
 
     def version(name: str) -> str:
         try:
@@ -256,7 +258,7 @@ def info() -> None:
         table.add_row(name, "[green]runs[/]" if reason is None else f"[yellow]not here[/]: {reason}")
     table.add_row("neurons", ", ".join(neurons.ALL))
     table.add_row("surrogates", ", ".join(SURROGATES))
-    table.add_row("methods", ", ".join(METHODS))
+    table.add_row("methods", ", ".join(NAMED))
     _console().print(table, highlight=False)
 
 
@@ -271,6 +273,27 @@ def _own_the_process() -> None:
     from .neurons import keep_heap
 
     keep_heap()
+
+
+@contextmanager
+def _writable(out: Path) -> Iterator[None]:
+    """Make ``--out`` and write into it before any work, lest that be lost; work that fails takes an empty one away."""
+    made = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"--out got {str(out)!r} ({error.strerror}), expected a folder that can be written into; name another."
+        ) from error
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # where it holds a checkpoint
+            if made:
+                out.rmdir()
+        raise
 
 
 def _console() -> rich.console.Console:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +135,7 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     pictures(tmp_path / "parts" / "train")
     pictures(tmp_path / "parts" / "test")
     assert len(open_data(str(tmp_path / "parts")).test.y) == 12
-    with pytest.raises(ValueError, match="equal sizes"):
+    with pytest.raises(ValueError, match=r"dog/0\.png is 9×8 of mode L, the first is 8×8 of mode L, .*resize"):
         open_data(str(pictures(tmp_path / "odd", (8, 9))))
     (tmp_path / "flat" / "cat" / "9.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"9\.png cannot be decoded"):
@@ -141,6 +143,56 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     (tmp_path / "bare" / "cat").mkdir(parents=True)
     with pytest.raises(ValueError, match="at least two"):
         open_data(str(tmp_path / "bare"))
+
+
+def test_images_that_would_be_misread_are_refused_by_name(tmp_path: Path) -> None:
+    def refused(root: Path, words: str) -> None:
+        with pytest.raises(ValueError, match=words):
+            open_data(str(root))
+
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        root = pictures(tmp_path / f"mode{mode}")
+        for file in root.rglob("*.png"):
+            Image.open(file).convert(mode).save(file)
+        assert open_data(str(root)).image == ((1, 8, 8) if mode == "L" else (3, 8, 8))
+    deep = pictures(tmp_path / "deep")
+    Image.fromarray(grey.astype(np.uint16) * 500).save(deep / "dog" / "3.png")
+    refused(deep, r"dog/3\.png is of mode I;16, .*; convert it to 8 bits")
+    real = pictures(tmp_path / "real")
+    Image.fromarray(grey.astype(np.float32)).save(real / "dog" / "3.tif")
+    refused(real, r"dog/3\.tif is of mode F, .*; convert it to 8 bits")
+    mixed = pictures(tmp_path / "mixed")
+    Image.fromarray(grey).convert("RGB").save(mixed / "dog" / "3.png")
+    refused(mixed, r"dog/3\.png is 8×8 of mode RGB, the first is 8×8 of mode L, .*; convert all to one")
+    huge = pictures(tmp_path / "huge")
+    forged = bytearray((huge / "cat" / "2.png").read_bytes())
+    forged[16:24] = (99_999).to_bytes(4) * 2  # width and height, in the first chunk
+    forged[29:33] = zlib.crc32(forged[12:29]).to_bytes(4)
+    (huge / "cat" / "2.png").write_bytes(forged)
+    refused(huge, r"cat/2\.png cannot be decoded \(Image size \(9999800001 pixels\)")
+
+    empty = pictures(tmp_path / "empty")
+    (empty / "bird").mkdir()
+    refused(empty, r"empty/bird holds no images")
+    parts = tmp_path / "parts"
+    pictures(parts / "train")
+    (pictures(parts / "test") / "dog").rename(parts / "test" / "Dog")
+    refused(parts, r"Dog \(test\), dog \(train\)")
+    wide = tmp_path / "wide"
+    pictures(wide / "train")
+    pictures(wide / "test", (9, 9))
+    refused(wide, r"\(1, 8, 8\) of uint8 in train and \(1, 8, 9\) of uint8 in test")
+
+
+def test_colour_images_three_pixels_high_keep_their_axes(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.new("RGB", (5, 3), (i, 100, 200)).save(tmp_path / name / f"{i}.png")
+    split = open_data(str(tmp_path))
+    assert split.image == (3, 3, 5)
+    assert (split.test.x[:, 1] == 100).all()
 
 
 def test_an_archive(tmp_path: Path) -> None:
@@ -163,6 +215,19 @@ def test_an_archive(tmp_path: Path) -> None:
         ({"x": x, "y": y - 1}, "from 0"),
         ({"x": x, "y": y + 0.5}, "whole numbers"),
         ({"x": x, "y": y[:-1]}, "one label per sample"),
+        ({"x": x, "y": y[:0]}, "one label per sample"),
+        ({"x": x, "y": y + 30_000_000}, "labels up to 30000003, .* number the classes 0, 1, 2"),
+        ({"x_train": x, "y_train": y, "x_test": x, "y_test": y[:0]}, "one label per sample"),
+        (
+            {"x_train": (255 * x).astype(np.uint8), "y_train": y, "x_test": x, "y_test": y},
+            "uint8 in .* float64 in test",
+        ),
+        (
+            {"x_train": (255 * x).astype(int), "y_train": y, "x_test": x, "y_test": y},
+            "int64 in train .* float64 in test",
+        ),
+        ({"x_train": x, "y_train": y, "x_test": x[:, 1:], "y_test": y}, r"\(3, 5, 6\) .* in train and \(3, 4, 6\)"),
+        ({"x_train": x, "y_train": y, "x_test": x[..., 0], "y_test": y}, r"\(3, 5, 6\) .* in train and \(1, 5, 6\)"),
         ({"x": x.astype(str), "y": y}, "in numbers"),
         ({"x": x.astype(object), "y": y}, "complete NumPy archive"),
     ):
@@ -214,3 +279,25 @@ def test_a_network_by_name(tmp_path: Path) -> None:
         network[1].weight.fill_(float("nan"))
     with pytest.raises(ValueError, match="NaN"):
         check_fit(network, split)
+
+
+def test_a_network_finds_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "neighbour_at_import.py").write_text("WIDTH = 7")
+    (tmp_path / "neighbour_at_call.py").write_text("DEPTH = 3")
+    (tmp_path / "model_with_neighbours.py").write_text(
+        "from neighbour_at_import import WIDTH\n"
+        "from torch import nn\n"
+        "def net():\n"
+        "    from neighbour_at_call import DEPTH\n"
+        "    return nn.Linear(WIDTH, DEPTH)\n"
+    )
+    before = list(sys.path)
+    by_file = open_network(f"{tmp_path}/model_with_neighbours.py:net")
+    for name in ("model_with_neighbours", "neighbour_at_import", "neighbour_at_call"):
+        del sys.modules[name]
+    with pytest.raises(ValueError, match="go to its folder"):
+        open_network("model_with_neighbours:net")
+    monkeypatch.chdir(tmp_path)
+    by_module = open_network("model_with_neighbours:net")
+    assert (by_file.in_features, by_file.out_features) == (by_module.in_features, by_module.out_features) == (7, 3)
+    assert sys.path == before

@@ -1,16 +1,17 @@
-"""Recipes run end to end on a few samples, repeat exactly, and go on from a checkpoint."""
+"""Recipes run end to end on a few samples, repeat exactly, and go on from a checkpoint of theirs only."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from spikeworks.convert import METHODS
 from spikeworks.convert.activation import QCFS
+from spikeworks.measure import Report
 from spikeworks.recipes import ALL, run
 from spikeworks.recipes.data import digits
 from spikeworks.recipes.digits import network
@@ -27,14 +28,40 @@ def test_a_recipe_runs_and_repeats(name: str, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "fashion_mnist").mkdir()
     x, y = draw.integers(0, 256, (80, 28, 28), dtype=np.uint8), np.arange(80, dtype=np.uint8) % 10
     np.savez(tmp_path / "fashion_mnist" / "fashion_mnist.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
-    first = ALL[name](1, quick=True, checkpoint=tmp_path / "training.safetensors")
+
+    def done(folder: str, seed: int = 1) -> tuple[Report, list[str]]:
+        trained: list[str] = []
+        watch = run.Watch(epoch=lambda kind, _: trained.append(kind))
+        return ALL[name](seed, True, watch, checkpoint=tmp_path / folder / "training.safetensors"), trained
+
+    def numbers(report: Report) -> dict[str, Any]:
+        return {r.method: (r.label, r.accuracy, r.source_accuracy, r.layers, r.energy) for r in report.results}
+
+    first, trained = done("first")
     assert first.meta["seed"] == 1
-    assert sorted(p.name for p in tmp_path.glob("training*")) == [
+    assert trained == ["ReLU", "Clip", "QCFS"]
+    assert sorted(p.name for p in (tmp_path / "first").iterdir()) == [
         f"training.{kind}.safetensors" for kind in ("Clip", "QCFS", "ReLU")
     ]
-    assert {r.method for r in first.results} == set(METHODS)
-    again = ALL[name](1, quick=True, checkpoint=tmp_path / "training.safetensors")  # nothing left to train
-    assert [(r.method, r.accuracy) for r in again.results] == [(r.method, r.accuracy) for r in first.results]
+    assert [r.method for r in first.results] == list(run.NAMED)
+    methods = run.choose(["max", "tcl", "qcfs"])  # each takes another network; the others would say nothing more
+    monkeypatch.setattr(run, "choose", lambda names: methods)
+    expected = {name: numbers(first)[name] for name in methods}
+    second, trained = done("second")
+    assert trained == ["ReLU", "Clip", "QCFS"]
+    assert numbers(second) == expected
+    (tmp_path / "first" / "training.QCFS.safetensors").unlink()  # as if stopped after two of three networks
+    resumed, trained = done("first")
+    assert trained == ["QCFS"]
+    assert numbers(resumed) == expected
+    with pytest.raises(ValueError, match=r"ReLU.*is of a run with another seed"):
+        done("first", seed=2)
+
+
+def test_a_recipe_goes_by_one_name() -> None:
+    assert [getattr(recipe, "name", None) for recipe in ALL.values()] == list(
+        ALL
+    )  # its report says how to run it again
 
 
 def test_a_method_takes_the_first_network_that_suits_it() -> None:
@@ -48,13 +75,22 @@ def test_a_method_takes_the_first_network_that_suits_it() -> None:
         ("max", "source network: ReLU"),
         ("qcfs", "source network: QCFS"),
     ]
-    assert list(left_out) == ["TCL"]
+    assert list(left_out) == ["tcl"]
     assert len(said) == 1
-    assert said[0].startswith("TCL left out")
+    assert said[0].startswith("tcl left out")
     with pytest.raises(ValueError, match="Clip"):
         run.convert_all(networks, split, run.choose(["tcl"]), [1], run.Watch(), skip=False)
     with pytest.raises(ValueError, match="expected some of"):
         run.choose(["nothing"])
+
+
+def test_a_plain_relu_network_gets_opi_on_robust() -> None:
+    split, watch = run.few(digits(), 64, 20), run.Watch()
+    results, left_out = run.convert_all({"mine": made("ReLU", 0).eval()}, split, run.choose(None), [1, 2], watch)
+    labels = {r.method: r.label for r in results}
+    assert labels["opi-robust"] == "OPI on Robust (q=0.999)"
+    assert sorted(left_out) == ["opi", "qcfs", "tcl"]
+    assert labels.keys() | left_out.keys() == run.NAMED.keys()
 
 
 def test_seeds_make_the_network_and_nothing_else_does() -> None:

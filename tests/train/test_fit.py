@@ -96,19 +96,17 @@ def test_a_stopped_run_ends_as_if_it_had_not_stopped(optimiser: str, tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         fit(stopped, blobs(), blobs(60, 1), plan, generator(), flip, stop, tmp_path / "run.safetensors")
     again = network(0.5)
-    resumed = fit(again, blobs(), blobs(60, 1), plan, generator(99), flip, None, tmp_path / "run.safetensors")
+    resumed = fit(again, blobs(), blobs(60, 1), plan, generator(), flip, None, tmp_path / "run.safetensors")
     assert [(e.loss, e.validation) for e in resumed] == [(e.loss, e.validation) for e in straight]
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in whole.state_dict().items())
     assert [p.name for p in tmp_path.iterdir()] == ["run.safetensors"]
-    with pytest.raises(ValueError, match="another rate"):
-        fit(
-            network(),
-            blobs(),
-            blobs(60, 1),
-            Plan(4, 50, 0.02, optimiser),
-            generator(),
-            checkpoint=tmp_path / "run.safetensors",
-        )
+    for train, other, seed, words in (
+        (blobs(), Plan(4, 50, 0.02, optimiser), 0, "another rate,"),
+        (blobs(), plan, 99, "another seed,"),
+        (blobs(seed=2), plan, 0, "another data,"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            fit(network(0.5), train, blobs(60, 1), other, generator(seed), flip, None, tmp_path / "run.safetensors")
 
 
 def test_rate_rises_then_falls_along_half_a_cosine() -> None:

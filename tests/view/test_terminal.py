@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
 from spikeworks.measure.result import Report
-from spikeworks.view.terminal import show
+from spikeworks.view.terminal import show, watching
 
 
 def printed(report: Report, width: int = 80) -> str:
@@ -44,3 +45,12 @@ def test_what_a_label_says_is_not_markup(report: Report) -> None:
     odd = Report("[red]odd[/]", [replace(report.results[0], label="[bold]QCFS[/] [/nothing]")])
     assert "[bold]QCFS[/]" in printed(odd, 160)
     assert "[red]odd[/]" in printed(odd, 160)
+
+
+def test_what_a_path_or_a_line_says_is_not_markup(report: Report) -> None:
+    said = Console(file=io.StringIO(), width=80)
+    show(said, report, [Path("r[/]x"), Path("rep[old]/x")])
+    with watching(said) as watch:
+        watch.say("max left out: got [b, c] and [/]")
+    lines = said.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert {"  r[/]x", "  rep[old]/x", "  max left out: got [b, c] and [/]"} <= set(map(str.rstrip, lines))

@@ -26,7 +26,7 @@ def _taste(split: Split, plan: Plan) -> tuple[Split, Plan, int]:
 
 
 run = Comparison(
-    "demo", "Handwritten digits, converted by every method", digits, network,
+    "digits", "Handwritten digits, converted by every method", digits, network,
     Plan(epochs=25, batch=64, rate=0.05, decay=5e-4, smoothing=0.05, warmup=1), None,
     {
         "network": "three convolutions (32, 64, 64) and a linear layer",

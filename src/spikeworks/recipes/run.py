@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..convert import METHODS, Method, convert
+from ..convert import METHODS, OPI, Method, Robust, convert
 from ..convert.activation import QCFS, Clip
 from ..measure.result import MethodResult, Report
 from ..train import Data, Epoch, Plan, fit
@@ -44,6 +44,10 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "QCFS": partial(QCFS, LEVELS, BOUND),
 }
 """One network is trained with each; a method converts the first that it takes."""
+
+NAMED: dict[str, Callable[[], Method]] = {**METHODS, "opi-robust": partial(OPI, Robust())}
+"""Every method that can be asked for by name, those of :data:`METHODS` with their defaults; TCL, on which OPI builds by
+default, takes no plain ReLU network."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,14 @@ def provenance(command: str, seed: int | None = None, **more: Any) -> dict[str, 
     }
 
 
-def choose(names: Sequence[str] | None) -> list[Method]:
-    """Methods by name with their defaults; ``None``: every method.
+def choose(names: Sequence[str] | None) -> dict[str, Method]:
+    """Methods of :data:`NAMED` by name; ``None``: every method.
 
     :raises ValueError: for an unknown name.
     """
-    if unknown := sorted(set(names or ()) - METHODS.keys()):
-        raise ValueError(f"got the methods {', '.join(unknown)}, expected some of {', '.join(METHODS)}.")
-    return [METHODS[name]() for name in names or METHODS]
+    if unknown := sorted(set(names or ()) - NAMED.keys()):
+        raise ValueError(f"got the methods {', '.join(unknown)}, expected some of {', '.join(NAMED)}.")
+    return {name: NAMED[name]() for name in names or NAMED}
 
 
 def train(
@@ -97,36 +101,37 @@ def train(
 
 
 def convert_all(
-    networks: Mapping[str, nn.Module], split: Split, methods: Sequence[Method], steps: Sequence[int], watch: Watch,
+    networks: Mapping[str, nn.Module], split: Split, methods: Mapping[str, Method], steps: Sequence[int], watch: Watch,
     skip: bool = True,
 ) -> tuple[list[MethodResult], dict[str, str]]:  # fmt: skip
     """Convert by each method from the first of the networks that it takes, and measure on the test part.
 
-    :param networks: what it is called → a trained network in evaluation mode. :param steps: T to read accuracy at.
+    :param networks: what it is called → a trained network in evaluation mode. :param methods: as :func:`choose` gives.
+    :param steps: T to read accuracy at.
     :param skip: leave a method out that takes none of them, and say so; else raise its refusal.
-    :returns: the results, and why methods were left out, by label.
+    :returns: the results under the methods' names, and why methods were left out, by name.
     :raises ValueError: if a method refuses every network and is not skipped, or no method is left.
     """
     calibration = split.train.take(slice(0, CALIBRATION)).batches(128)
     test, reason = split.test.batches(32), ""  # times T: what a layer puts out should not outgrow the cache by far
     results: list[MethodResult] = []
     left_out: dict[str, str] = {}
-    for done, method in enumerate(methods):
-        watch.method(method.label, done, len(methods))
-        for name, network in networks.items():
+    for done, (name, method) in enumerate(methods.items()):
+        watch.method(name, done, len(methods))
+        for kind, network in networks.items():
             try:
                 _, report = convert(network, method, calibration, test, steps)
             except ValueError as error:
                 reason = str(error)
                 continue
-            origin = [f"source network: {name}"] * (len(networks) > 1)
-            results += [replace(r, notes=origin + r.notes) for r in report.results]
+            origin = [f"source network: {kind}"] * (len(networks) > 1)
+            results += [replace(r, method=name, notes=origin + r.notes) for r in report.results]
             break
         else:
             if not skip:
                 raise ValueError(reason)
-            left_out[method.label] = reason
-            watch.say(f"{method.label} left out: {reason}")
+            left_out[name] = reason
+            watch.say(f"{name} left out: {reason}")
     if not results:
         raise ValueError(reason)
     watch.method("done", len(methods), len(methods))
@@ -167,7 +172,7 @@ class Comparison:
         :param seed: of weights, order and augmentation; the split is fixed. :param quick: only to see whether it runs.
         :param watch: who is told what happens. :param command: what was typed, for the report.
         :param checkpoint: where training leaves what it needs to go on, ``.safetensors``.
-        :raises ValueError: if the data are not there.
+        :raises ValueError: if the data are not there, or the checkpoint is of another run.
         """
         split, plan, read = self.split(), self.plan, len(STEPS)
         if quick:

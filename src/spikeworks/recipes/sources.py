@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +16,35 @@ from torch import Tensor, nn
 
 from ..train import Data, load_weights
 from .data import ALL, Normalise, Split, read_npz
+from .images import read_folder
 
-IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+CLASSES = 100_000
+"""Labels of an archive are below this; a larger number is taken for the identifier of something."""
 
 
 def open_network(name: str, weights: str | Path | None = None) -> nn.Module:
     """Call a factory without arguments and load weights into what it returns, in eval mode.
 
-    :param name: ``package.module:factory`` or ``path/to/file.py:factory``.
+    :param name: ``package.module:factory`` or ``path/to/file.py:factory``; as with ``python -m`` and ``python``, what
+        lies in the current folder, or beside the file, can be imported.
     :param weights: a ``.safetensors`` file.
     :raises ValueError: if the name does not lead to a factory of an ``nn.Module``, or the weights do not fit it.
     """
     place, _, factory = name.rpartition(":")
     if not place or not factory.isidentifier():
         raise ValueError(f"MODEL got {name!r}, expected package.module:factory or path/to/file.py:factory.")
-    module = _from_file(Path(place)) if place.endswith(".py") else _from_package(place)
-    if not callable(make := getattr(module, factory, None)):
-        there = ", ".join(sorted(k for k, v in vars(module).items() if callable(v) and not k.startswith("_"))[:12])
-        raise ValueError(f"MODEL got {name!r}, but {place} has no function {factory!r}, expected one of: {there}.")
-    try:
-        network = make()
-    except Exception as error:  # a user's own code may raise anything
-        raise ValueError(
-            f"MODEL {name!r} raised {error!r} when called without arguments; make it need none."
-        ) from error
+    is_file = place.endswith(".py")
+    with _importable(Path(place).parent if is_file else Path()):
+        module = _from_file(Path(place)) if is_file else _from_package(place)
+        if not callable(make := getattr(module, factory, None)):
+            there = ", ".join(sorted(k for k, v in vars(module).items() if callable(v) and not k.startswith("_"))[:12])
+            raise ValueError(f"MODEL got {name!r}, but {place} has no function {factory!r}, expected one of: {there}.")
+        try:
+            network = make()
+        except Exception as error:  # a user's own code may raise anything
+            raise ValueError(
+                f"MODEL {name!r} raised {error!r} when called without arguments; make it need none."
+            ) from error
     if not isinstance(network, nn.Module):
         raise ValueError(f"MODEL {name!r} returned {type(network).__name__}, expected an nn.Module.")
     if weights is not None:
@@ -68,17 +74,24 @@ def open_data(name: str, mean: Iterable[float] = (), std: Iterable[float] = ()) 
             name, split.classes, *(Data(d.x, d.y, prepare) for d in (split.train, split.validation, split.test))
         )
     if path.is_dir():
-        classes, parts = _folder(path)
+        classes, parts = read_folder(path)
     elif path.suffix == ".npz" and path.is_file():
-        classes, parts = _archive(path)
+        classes, parts = None, _archive(path)
     else:
         raise ValueError(f"DATA got {name!r}, expected one of {', '.join(ALL)}, a folder of images, or an .npz file.")
-    channels = parts[0][0].shape[1]
+    samples = [_channels_first(x, name) for x, _ in parts]
+    kinds = [(tensor.shape[1:], tensor.dtype, x.dtype.kind) for tensor, (x, _) in zip(samples, parts, strict=True)]
+    if kinds[0] != kinds[-1]:
+        train, test = (f"{tuple(shape)} of {x.dtype}" for (shape, *_), (x, _) in zip(kinds, parts, strict=True))
+        raise ValueError(f"DATA {name} has samples {train} in train and {test} in test, expected one shape and one "
+                         "type; convert one of them.")  # fmt: skip
+    channels = samples[0].shape[1]
     if mean and len(mean) not in (1, channels):
         raise ValueError(f"got mean for {len(mean)} channels, but the samples have {channels}; give one per channel.")
-    scale = 1.0 if parts[0][0].is_floating_point() else 255.0
+    scale = 1.0 if samples[0].is_floating_point() else 255.0
     prepare = Normalise(mean or (0.0,), std or (1.0,), scale)
-    datas = [Data(x, y, prepare) for x, y in parts]
+    datas = [Data(x, y, prepare) for x, (_, y) in zip(samples, parts, strict=True)]
+    classes = classes or _numbered(max(int(d.y.max()) for d in datas), name)
     order = torch.randperm(len(datas[0].y), generator=torch.Generator().manual_seed(0))
     if len(datas) == 1:
         half = len(order) // 2
@@ -113,6 +126,16 @@ def check_fit(network: nn.Module, split: Split) -> None:
 # ---- pieces ----
 
 
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, place := str(folder.resolve()))
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a user's own code may have taken it out
+            sys.path.remove(place)
+
+
 def _from_file(path: Path) -> Any:
     if not path.is_file():
         raise ValueError(f"MODEL got {str(path)!r}, which is not a file, expected path/to/file.py:factory.")
@@ -133,40 +156,11 @@ def _from_package(name: str) -> Any:
         return importlib.import_module(name)
     except Exception as error:  # a user's own code may raise anything
         raise ValueError(
-            f"MODEL module {name!r} cannot be imported ({error}); check the name and install it."
+            f"MODEL module {name!r} cannot be imported ({error}); check the name, and install it or go to its folder."
         ) from error
 
 
-def _folder(path: Path) -> tuple[tuple[str, ...], list[tuple[Tensor, Tensor]]]:
-    parts = [path / "train", path / "test"]
-    parts = parts if all(p.is_dir() for p in parts) else [path]
-    classes = tuple(sorted(p.name for p in parts[0].iterdir() if p.is_dir() and not p.name.startswith(".")))
-    if len(classes) < 2:
-        raise ValueError(f"DATA folder {parts[0]} holds {len(classes)} folders, expected one per class, at least two.")
-    return classes, [_images(part, classes) for part in parts]
-
-
-def _images(path: Path, classes: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    from PIL import Image, UnidentifiedImageError
-
-    pixels, labels = [], []
-    for label, name in enumerate(classes):
-        for file in sorted(p for p in (path / name).glob("*") if p.suffix.lower() in IMAGES):
-            try:
-                with Image.open(file) as image:
-                    pixels.append(np.asarray(image if image.mode == "L" else image.convert("RGB")))
-            except (UnidentifiedImageError, OSError) as error:
-                raise ValueError(f"DATA image {file} cannot be decoded ({error}); remove or replace it.") from error
-            labels.append(label)
-            if pixels[-1].shape != pixels[0].shape:
-                raise ValueError(f"DATA image {file} is {pixels[-1].shape}, the first is {pixels[0].shape}, expected "
-                                 "equal sizes; resize them first.")  # fmt: skip
-    if not pixels:
-        raise ValueError(f"DATA folder {path} holds no images in its class folders, expected some of {sorted(IMAGES)}.")
-    return _channels_first(np.stack(pixels), str(path)), torch.tensor(labels)
-
-
-def _archive(path: Path) -> tuple[tuple[str, ...], list[tuple[Tensor, Tensor]]]:
+def _archive(path: Path) -> list[tuple[Any, Tensor]]:
     held = read_npz(path)
     suffixes = ("_train", "_test") if "x_train" in held else ("",)
     if missing := [k + s for s in suffixes for k in "xy" if k + s not in held]:
@@ -177,8 +171,17 @@ def _archive(path: Path) -> tuple[tuple[str, ...], list[tuple[Tensor, Tensor]]]:
         labels = held["y" + s]
         if not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(f"DATA {path} has labels of {labels.dtype}, expected whole numbers from 0.")
-        parts.append((_channels_first(held["x" + s], str(path)), torch.from_numpy(labels.astype(np.int64))))
-    return tuple(str(k) for k in range(max(int(y.max()) for _, y in parts) + 1)), parts
+        parts.append((held["x" + s], torch.from_numpy(labels.astype(np.int64))))
+    return parts
+
+
+def _numbered(highest: int, source: str) -> tuple[str, ...]:
+    if highest >= CLASSES:
+        raise ValueError(
+            f"DATA {source} has labels up to {highest}, expected class numbers from 0, below {CLASSES}; number the "
+            "classes 0, 1, 2, ..."
+        )
+    return tuple(map(str, range(highest + 1)))
 
 
 def _channels_first(x: Any, source: str) -> Tensor:

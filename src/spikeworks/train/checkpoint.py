@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -60,39 +61,46 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def save_checkpoint(
     path: str | Path, network: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator,
-    plan: dict[str, Any], history: list[dict[str, Any]], best: dict[str, Tensor],
+    run: dict[str, Any], history: list[dict[str, Any]], best: dict[str, Tensor],
 ) -> None:  # fmt: skip
-    """Write all that :func:`load_checkpoint` needs to go on as if training had not stopped."""
+    """Write all that :func:`load_checkpoint` needs to go on as if training had not stopped.
+
+    :param run: what tells this run from others, ready for JSON.
+    """
     from safetensors.torch import save_file
 
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()} | {f"best.{k}": v for k, v in best.items()}
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{k}": v for k, v in state.items() if isinstance(v, Tensor)}
     tensors["generator"] = generator.get_state()
-    words = {"plan": json.dumps(plan), "history": json.dumps(history)}
+    words = {"run": json.dumps(run), "history": json.dumps(history)}
     with whole(path) as temporary:
         save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary, words)
 
 
 def load_checkpoint(
     path: str | Path, network: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator,
-    plan: dict[str, Any],
+    run: dict[str, Any],
 ) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:  # fmt: skip
     """Put network, optimiser and generator where a run left them.
 
+    :param run: as :func:`save_checkpoint` was given it.
     :returns: the history so far, and the best weights so far.
-    :raises ValueError: if the file is unreadable, or of another network or plan; then nothing was changed.
+    :raises ValueError: if the file is unreadable, or of another network or run; then nothing was changed.
     """
     tensors, words = read(path)
     try:
-        history, made_with = json.loads(words["history"]), json.loads(words["plan"])
+        history, made_with = json.loads(words["history"]), json.loads(words["run"])
     except (KeyError, ValueError) as error:
         raise ValueError(
             f"{path} holds weights but no training run, expected a checkpoint of fit; delete it."
         ) from error
-    if made_with != plan:
-        changed = sorted(k for k in plan.keys() | made_with.keys() if plan.get(k) != made_with.get(k))
-        raise ValueError(f"{path} was made with another {', '.join(changed)}; give the same plan or another file.")
+    if made_with != run:
+        changed = sorted(k for k in run.keys() | made_with.keys() if run.get(k) != made_with.get(k))
+        raise ValueError(
+            f"{path} is of a run with another {', '.join(changed)}, expected a checkpoint of this run; give the same "
+            "again, or another place."
+        )
     groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}, "generator": {}}
     for name, tensor in tensors.items():
         group, _, rest = name.partition(".")
@@ -106,6 +114,15 @@ def load_checkpoint(
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     generator.set_state(groups["generator"][""])
     return history, groups["best"]
+
+
+def fingerprint(*tensors: Tensor) -> str:
+    """The same for tensors of the same type, shape and bits, and for no others."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _fits(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:

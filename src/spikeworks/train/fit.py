@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import fingerprint, load_checkpoint, save_checkpoint
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """A training batch ``[B, ...]`` and a generator to another view of it, of the same labels."""
@@ -122,10 +122,11 @@ def fit(
     :param augment: applied to training batches of ``train.x`` before ``train.prepare``.
     :param progress: called after every epoch.
     :param checkpoint: a ``.safetensors`` file, written after every epoch; if it is there, training goes on from it and
-        ends as if it had never stopped.
+        ends as if it had never stopped. It knows its run by the plan, the samples and labels, and the state in which
+        ``generator`` came; what ``prepare`` and ``augment`` do it cannot know.
     :returns: one :class:`Epoch` per epoch.
-    :raises ValueError: for labels the network has no output for, a checkpoint of another network or plan, or a loss
-        that is no longer finite.
+    :raises ValueError: for labels the network has no output for, a checkpoint of another network or run, or a loss that
+        is no longer finite.
     """
     device = next(network.parameters()).device
     if train.x.dim() == 4:
@@ -133,9 +134,13 @@ def fit(
     optimiser = _optimiser(network, plan)
     history: list[Epoch] = []
     best: dict[str, Tensor] = {}
-    if checkpoint is not None and Path(checkpoint).exists():
-        kept, best = load_checkpoint(checkpoint, network, optimiser, generator, asdict(plan))
-        history = [Epoch(**e) for e in kept]
+    run = asdict(plan)
+    if checkpoint is not None:
+        data = fingerprint(train.x, train.y, validation.x, validation.y)
+        run |= {"data": data, "seed": fingerprint(generator.get_state())}  # before anything is drawn
+        if Path(checkpoint).exists():
+            kept, best = load_checkpoint(checkpoint, network, optimiser, generator, run)
+            history = [Epoch(**e) for e in kept]
     for number in range(len(history) + 1, plan.epochs + 1):
         begin = time.perf_counter()
         with torch.random.fork_rng():  # dropout draws from torch's default generator: seed it, then put it back
@@ -146,7 +151,7 @@ def fit(
             best = {k: v.detach().clone() for k, v in network.state_dict().items()}
         history.append(Epoch(number, plan.epochs, loss, right, reached, time.perf_counter() - begin))
         if checkpoint is not None:
-            save_checkpoint(checkpoint, network, optimiser, generator, asdict(plan), [asdict(e) for e in history], best)
+            save_checkpoint(checkpoint, network, optimiser, generator, run, [asdict(e) for e in history], best)
         if progress is not None:
             progress(history[-1])
     network.load_state_dict(best)

@@ -25,6 +25,7 @@ CLOSE, BEST = "green", "bold green"
 def watching(console: rich.console.Console) -> Iterator[Watch]:
     """A :class:`~spikeworks.recipes.run.Watch` that draws two progress bars: epochs of training, then methods."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.text import Text
 
     columns = (TextColumn("  {task.description:<12}"), BarColumn(32, "grey30", "cyan", "green"),
                TextColumn("{task.completed:>3.0f}/{task.total:.0f}"), TimeElapsedColumn(),
@@ -43,7 +44,7 @@ def watching(console: rich.console.Console) -> Iterator[Watch]:
         def method(label: str, done: int, total: int) -> None:
             move("convert", done, total, label)
 
-        yield Watch(lambda line: bars.console.print(f"[dim]  {line}[/]"), epoch, method)
+        yield Watch(lambda line: bars.console.print(Text(f"  {line}", "dim")), epoch, method)
 
 
 def report_table(report: Report) -> rich.table.Table:
@@ -103,6 +104,7 @@ def show(console: rich.console.Console, report: Report, files: list[Path]) -> No
     """Print the table of a report, how to read it, and where the files are."""
     from rich.markup import escape
     from rich.padding import Padding
+    from rich.text import Text
 
     console.print(f"\n  [bold]{escape(report.title)}[/]: top-1 in %, T time steps", highlight=False)
     console.print(Padding(report_table(report), (0, 0, 0, 1)), highlight=False)
@@ -112,7 +114,7 @@ def show(console: rich.console.Console, report: Report, files: list[Path]) -> No
     )
     console.print(Padding(f"{legend}{escape(_convention(report))}.\n", (0, 2, 0, 2)), style="dim", highlight=False)
     for file in files:
-        console.print(f"  [cyan]{file}[/]", highlight=False, soft_wrap=True)
+        console.print(Text(f"  {file}", "cyan"), soft_wrap=True)  # what a path says is not markup
 
 
 def _remarks(result: MethodResult) -> list[str]:
