@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from spikeworks.layers import SNN, Spiking
 from spikeworks.neurons import LIF
 from spikeworks.train import Data, Epoch, Plan, accuracy, fit, load_weights, save_weights
+from spikeworks.train.checkpoint import read
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -130,8 +131,39 @@ def test_what_is_wrong_is_refused() -> None:
         fit(network(), Data(x, y), Data(x, y), Plan(1), generator())
     with pytest.raises(ValueError, match="lower rate"):
         fit(network(), blobs(), blobs(), Plan(3, 50, 1e30), generator())
-    with pytest.raises(ValueError, match="'sgd' or 'adamw'"):
-        Plan(optimiser="adam")
+    for values, words in (
+        ({"optimiser": "adam"}, "'sgd' or 'adamw'"),
+        ({"epochs": 0}, "epochs=0, batch=128, expected whole"),
+        ({"rate": float("nan")}, "rate=nan"),
+        ({"clip": -1.0}, "clip=-1.0, expected finite"),
+        ({"smoothing": 5.0}, "smoothing=5.0, expected 0 to 1"),
+        ({"epochs": 2, "warmup": 3.0}, "warmup=3.0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Plan(**values)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no parameters"):
+        fit(nn.Flatten(), blobs(), blobs(), Plan(1), generator())
+
+
+def test_a_part_of_a_checkpoint_changes_nothing(tmp_path: Path) -> None:
+    plan, place = Plan(1, 50, 0.01), tmp_path / "run.safetensors"
+    fit(network(), blobs(), blobs(60, 1), plan, generator(), checkpoint=place)
+    tensors, words = read(place)
+    for missing in ("generator", next(k for k in tensors if k.startswith("best."))):
+        save_file({k: v + 7 if v.is_floating_point() else v for k, v in tensors.items() if k != missing}, place, words)
+        net = network()
+        before = {k: v.clone() for k, v in net.state_dict().items()}
+        with pytest.raises(ValueError, match=r"whole checkpoint|another network"):
+            fit(net, blobs(), blobs(60, 1), plan, generator(), checkpoint=place)
+        assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def test_accuracy_puts_every_mode_back() -> None:
+    net = network().train()
+    frozen = next(m for m in net.modules() if isinstance(m, nn.BatchNorm2d)).eval()
+    accuracy(net, blobs())
+    assert net.training
+    assert not frozen.training
 
 
 def test_weights_are_read_whole_or_refused(tmp_path: Path) -> None:

@@ -102,15 +102,20 @@ def load_checkpoint(
             "again, or another place."
         )
     groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}, "generator": {}}
-    for name, tensor in tensors.items():
-        group, _, rest = name.partition(".")
-        groups[group][rest] = tensor
-    _fits(network, groups["network"], str(path))
-    network.load_state_dict(groups["network"])
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in groups["optimiser"].items():
-        number, _, what = name.partition(".")
-        state.setdefault(int(number), {})[what] = tensor
+    try:
+        for name, tensor in tensors.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = tensor
+        for name, tensor in groups["optimiser"].items():
+            number, _, what = name.partition(".")
+            state.setdefault(int(number), {})[what] = tensor
+        torch.Generator().set_state(groups["generator"][""])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} is no whole checkpoint ({error!r}), expected what fit wrote; delete it.") from error
+    for weights in (groups["network"], groups["best"]):
+        _fits(network, weights, str(path))
+    network.load_state_dict(groups["network"])
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     generator.set_state(groups["generator"][""])
     return history, groups["best"]

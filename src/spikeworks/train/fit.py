@@ -79,11 +79,17 @@ class Plan:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1 or not 0 < self.rate < math.inf:
-            raise ValueError(
-                f"Plan got epochs={self.epochs}, batch={self.batch}, rate={self.rate:g}, expected whole numbers from 1 "
-                "and a positive rate."
-            )
+        whole = isinstance(self.epochs, int) and isinstance(self.batch, int)
+        for names, fits, expected in (
+            ("epochs, batch", whole and self.epochs >= 1 and self.batch >= 1, "whole numbers from 1"),
+            ("rate", 0 < self.rate < math.inf, "a finite number above 0"),
+            ("decay, clip", 0 <= self.decay < math.inf and 0 <= self.clip < math.inf, "finite numbers of at least 0"),
+            ("smoothing", 0 <= self.smoothing <= 1, "0 to 1"),
+            ("warmup", 0 <= self.warmup <= self.epochs, "0 to the number of epochs"),
+        ):
+            if not fits:
+                got = ", ".join(f"{name}={getattr(self, name)!r}" for name in names.split(", "))
+                raise ValueError(f"Plan got {got}, expected {expected}.")
         if self.optimiser not in ("sgd", "adamw") or self.precision not in ("float32", "bfloat16"):
             raise ValueError(
                 f"Plan got optimiser={self.optimiser!r}, precision={self.precision!r}, expected 'sgd' or 'adamw' and "
@@ -128,7 +134,7 @@ def fit(
     :raises ValueError: for labels the network has no output for, a checkpoint of another network or run, or a loss that
         is no longer finite.
     """
-    device = next(network.parameters()).device
+    device = _device(network)
     if train.x.dim() == 4:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = _optimiser(network, plan)
@@ -161,14 +167,16 @@ def fit(
 
 @torch.no_grad()
 def accuracy(network: nn.Module, data: Data, batch: int = 256) -> float:
-    """Top-1 accuracy in percent, in eval mode; the network's mode is put back."""
-    device, mode = next(network.parameters()).device, network.training
+    """Top-1 accuracy in percent, in eval mode; every module's mode is put back."""
+    device = _device(network)
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()
     right = 0
     for x, y in zip(data.x.split(batch), data.y.split(batch), strict=True):
         logits = network(_ready(data.prepare(x), device))
         right += int((logits.argmax(-1) == y.to(device)).sum())
-    network.train(mode)
+    for module, mode in modes:
+        module.training = mode
     return 100.0 * right / len(data.y)
 
 
@@ -206,6 +214,14 @@ def _epoch(
         right += int((logits.detach().argmax(-1) == y).sum())
     seen = sum(map(len, parts))
     return total / seen, 100.0 * right / seen
+
+
+def _device(network: nn.Module) -> torch.device:
+    for parameter in network.parameters():
+        return parameter.device
+    raise ValueError(
+        f"{type(network).__name__} has no parameters, expected some to train; pass a network with weights."
+    )
 
 
 def _ready(x: Tensor, device: torch.device) -> Tensor:
