@@ -68,6 +68,17 @@ def test_the_page_nests_and_holds_the_numbers(report: Report) -> None:
     assert "script" not in seen.tags
 
 
+def test_every_method_stands_beside_its_own_deep_network(report: Report) -> None:
+    weak = replace(
+        report.results[0], label="weak", source_accuracy=50.0, accuracy=[50.0] * 6,
+        energy={"45 nm": {"deep": 1e-8, "spiking": {1: 5e-9}}},
+    )  # fmt: skip
+    text = " ".join(parsed(page(Report("two", [report.results[0], weak]))).text)
+    assert "within 1 point: weak" not in text  # of the best deep network, which the first tile names
+    assert "10.0 nJ" in text
+    assert "36.8 µJ" in text
+
+
 def test_the_page_refers_to_nothing_outside_itself(report: Report) -> None:
     text = page(report)
     assert "http" not in text

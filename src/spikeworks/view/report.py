@@ -97,7 +97,7 @@ def _tiles(report: Report) -> Iterable[str]:
     accuracy, step, result = max(scored, key=lambda s: s[:2])
     yield _tile(f"{accuracy:.2f} %", f"best spiking: {result.label}", f"at T = {-step}{_asides(result)}")
     close = [(t, r.pre, -a, r) for r in report.results for t, a in zip(r.steps, r.accuracy, strict=True)
-             if a >= r.source_accuracy - CLOSE]  # fmt: skip
+             if a >= deep - CLOSE]  # fmt: skip
     if not close:
         yield _tile("—", f"within {CLOSE:g} point", "no method at any T measured")
         return
@@ -144,15 +144,14 @@ def _energy(report: Report, drawn: dict[str, str]) -> Iterable[str]:
     yield "<h2>Energy per inference</h2>"
     yield (
         '<p class="lead">Counted from the operations and spikes of this run under the conventions below; in brackets '
-        "the ratio to the deep network. Memory traffic is in none of them, and numbers under different conventions do "
-        "not compare.</p>"
+        "the ratio to the deep network that the last column is of. Memory traffic is in none of them, and numbers "
+        "under different conventions do not compare.</p>"
     )
     yield _card(drawn, "energy")
     for place, convention in enumerate(conventions):
         entries = [(r, r.energy[convention]) for r in report.results if convention in r.energy]
         steps = sorted({t for _, e in entries for t in e["spiking"]})
-        deep = _joules(entries[0][1]["deep"])
-        rows = [f'<tr class="deep"><td>deep network</td><td colspan="{len(steps)}">{deep}</td></tr>']
+        rows = []
         for result, entry in entries:
             cells = [_td(result.label)]
             for t in steps:
@@ -161,10 +160,11 @@ def _energy(report: Report, drawn: dict[str, str]) -> Iterable[str]:
                     f" <small>({_ratio(value / entry['deep'])})</small>" if value is not None and entry["deep"] else ""
                 )
                 cells.append(f"<td>{_joules(value)}{ratio}</td>")
+            cells.append(_td(_joules(entry["deep"])))
             rows.append(f"<tr>{''.join(cells)}</tr>")
         source = entries[0][1].get("source") or next((c.source for c in CONVENTIONS if c.name == convention), "")
         about = f"<p>{escape(str(source))}</p>" if source else ""
-        table = _table(["method", *(f"T = {t}" for t in steps)], rows)
+        table = _table(["method", *(f"T = {t}" for t in steps), "deep"], rows)
         opened = "" if place else " open"
         yield f"<details{opened}><summary>{escape(convention)}</summary>{about}{table}</details>"
 
