@@ -179,3 +179,12 @@ def test_a_step_that_writes_into_its_arguments_is_refused_before_it_does_harm(ki
             sw.scan(kind(), x_T, None if fresh else (v,), backend)
         assert torch.equal(x_T, torch.ones(3, 2))
         assert torch.equal(v, torch.ones(2))
+
+
+@pytest.mark.filterwarnings("ignore:writes_its")
+def test_a_step_that_writes_into_its_arguments_is_refused_in_inference_mode_too() -> None:
+    with torch.inference_mode():
+        x_T = torch.ones(3, 2)
+        with pytest.raises(ValueError, match="wrote into it, expected new tensors"):
+            sw.scan(writes_its_input(), x_T)
+        assert torch.equal(x_T, torch.ones(3, 2))

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import spikeworks as sw
-from spikeworks.neurons import fused_cpu, native
+from spikeworks.neurons import fused_cpu, llvm
 from spikeworks.neurons.neuron import NeuronType
 
 SHAPES = [(1, 1, 1), (3, 2, 17), (7, 1, 63), (5, 3, 4, 7), (9, 2, 3, 5, 5), (16, 1000), (33, 4, 19)]
@@ -243,35 +242,6 @@ def test_deepcopy_pickle_and_repr() -> None:
     assert "backend='eager'" in repr(sw.Spiking(sw.LIF(), backend="eager"))
 
 
-def test_compile_and_export_see_one_operator() -> None:
-    layer = sw.Spiking(sw.PLIF())
-
-    def f(x: Tensor) -> Tensor:
-        return layer(x * 1.5).sum(0)
-
-    x = current(5, 3, 4).requires_grad_()
-    compiled: Any = torch.compile(f, fullgraph=True, backend="aot_eager")
-    grads = []
-    for function in (f, compiled):
-        x.grad = layer.w.grad = None
-        out = function(x)
-        out.sum().backward()
-        assert x.grad is not None
-        assert layer.w.grad is not None
-        grads.append((out.detach(), x.grad.clone(), layer.w.grad.clone()))
-    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
-    exported = torch.export.export(layer, (x.detach(),))
-    assert any("spikeworks.scan" in str(node.target) for node in exported.graph.nodes)
-    assert torch.equal(exported.module()(x.detach()), layer(x.detach()))
-
-
-def test_opcheck() -> None:
-    neuron = sw.PLIF()
-    x, state = current(4, 2, 3).requires_grad_(), [torch.zeros(2, 3, requires_grad=True)]
-    arguments = (x, state, [torch.tensor(0.3, requires_grad=True)], ["w"], neuron.handle)
-    torch.library.opcheck(torch.ops.spikeworks.scan.default, arguments, test_utils=["test_schema", "test_faketensor"])
-
-
 def test_torch_func() -> None:
     x = current(5, 3, 4)
     grad = torch.func.grad(lambda x: sw.scan(sw.LIF(), x)[0].sum())(x)
@@ -284,12 +254,16 @@ def test_torch_func() -> None:
 
 
 def test_a_new_value_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    sw.scan(sw.LIF(tau=2.3, threshold=0.9), current(4, 3, 5))
-    built: list[str] = []
-    monkeypatch.setattr(native, "_compile", lambda text, machine: built.append(text))
-    for tau in (2.7, 3.1, 17.0):
+    def run(tau: float, threshold: float, alpha: float, *shape: int) -> None:
+        neuron = sw.LIF(tau=tau, threshold=threshold, surrogate=sw.surrogate.atan(alpha=alpha))
+        sw.scan(neuron, current(*shape).requires_grad_())[0].sum().backward()
+
+    run(2.3, 0.9, 1.1, 4, 3, 5)
+    built: list[bool] = []
+    monkeypatch.setattr(llvm, "module", lambda *_: built.append(True))
+    for tau, threshold, alpha in ((2.7, 0.9, 1.3), (17.0, 17.0, 17.0), (3.1, 0.3, 3.1)):
         for shape in ((9, 5), (3, 2, 7), (5, 1, 2, 3)):
-            sw.scan(sw.LIF(tau=tau, threshold=0.9), current(*shape))
+            run(tau, threshold, alpha, *shape)
     assert not built
 
 

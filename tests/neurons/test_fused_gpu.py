@@ -153,19 +153,35 @@ def everything(x, v, *, k=0.7):  # type: ignore[no-untyped-def]
 @here
 @pytest.mark.parametrize(
     "function",
-    [torch.expm1, torch.log1p, torch.tanh, torch.sigmoid, torch.rsqrt, torch.reciprocal, torch.round, torch.sign],
-    ids=lambda f: f.__name__,
-)
+    [
+        torch.expm1, torch.log1p, torch.tanh, torch.sigmoid, torch.rsqrt, torch.reciprocal, torch.round, torch.sign,
+        torch.relu, lambda x: torch.clamp(x, -0.7, 1.3), lambda x: torch.clamp_min(x, 0.0),
+        lambda x: torch.clamp_max(x, 0.3), lambda x: torch.maximum(x, 0.3 - x), lambda x: torch.minimum(0.3 / x, x),
+        lambda x: (x < 0.4) * x, lambda x: x * ~((x > 0) * (x < 1)), lambda x: x > 0.3,
+    ],
+)  # fmt: skip
 def test_functions_at_their_extremes(function: Callable[[Tensor], Tensor]) -> None:
     @sw.neuron
     def extreme(x, v):  # type: ignore[no-untyped-def]
         return function(x), v
 
     x = torch.tensor(
-        [[-torch.inf, -1e4, -90.0, -2.5, -1e-9, -0.0, 0.0, 1e-9, 0.5, 1.5, 88.0, 90.0, 1e4, 3e38, torch.inf]]
+        [[-torch.inf, -1e4, -90.0, -2.5, -1e-9, -0.0, 0.0, 1e-9, 0.5, 1.5, 88.0, 90.0, 1e4, 3e38, torch.inf, torch.nan]]
     )
-    expected, made = function(x), sw.scan(extreme(), x.to(DEVICE), backend="fused_gpu")[0].cpu()
+    expected, made = function(x).float(), sw.scan(extreme(), x.to(DEVICE), backend="fused_gpu")[0].cpu()
     torch.testing.assert_close(made, expected, rtol=1e-6, atol=0, equal_nan=True)
+
+
+@sw.neuron
+def masked(x, v, *, k=torch.tensor([0.3, 0.5, 0.7])):  # type: ignore[no-untyped-def]
+    """Masks of parameters, and in arithmetic."""
+    h = torch.where(k > 0.4, 0.5 * v, v) + x
+    return sw.spike(h - k), torch.maximum(h * (h < k), -k)
+
+
+@here
+def test_masks() -> None:
+    assert_equal(masked(), current(4, 2, 3))
 
 
 @here
@@ -222,15 +238,16 @@ def test_every_surrogate_compiles_for_a_gpu(name: str) -> None:
 @ahead
 def test_every_function_compiles_for_a_gpu() -> None:
     assert "sqrt.rn.f32" in compiled(everything(), "fp16", "i32")
+    assert "selp" in compiled(masked(), "fp16", "i32")
 
 
 def test_a_new_value_or_size_is_the_same_source() -> None:
-    def source(tau: float, *shape: int) -> str:
-        neuron = sw.LIF(tau=tau, threshold=0.9)
+    def source(tau: float, *shape: int, threshold: float = 0.9) -> str:
+        neuron = sw.LIF(tau=tau, threshold=threshold)
         program = trace(neuron, torch.Size(shape), neuron.parameters)
         return triton.forward(program) + triton.backward(program)
 
-    assert len({source(2.3, 4), source(3.1, 4), source(17.0, 2, 5)}) == 1
+    assert len({source(2.3, 4), source(3.1, 4), source(17.0, 2, 5), source(3.0, 4, threshold=3.0)}) == 1
 
 
 def test_every_operation_the_tracer_knows_has_an_expression() -> None:

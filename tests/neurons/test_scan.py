@@ -79,6 +79,23 @@ def test_empty_batch(neuron: sw.Neuron, shape: tuple[int, ...]) -> None:
     assert x_T.grad.shape == shape
 
 
+@pytest.mark.parametrize("backend", ["eager", "fused_cpu"])
+@pytest.mark.parametrize("parameter", [(), (5,), (1, 5), (1, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(4, 0, 5), (2, 0, 3, 5)], ids=str)
+def test_empty_batch_with_tensor_parameters(shape: tuple[int, ...], parameter: tuple[int, ...], backend: str) -> None:
+    x_T = torch.zeros(shape, requires_grad=True)
+    neuron = sw.ALIF(threshold=torch.full(parameter, 1.5), tau=nn.Parameter(torch.full(parameter, 2.5)))
+    out_T, state = sw.scan(neuron, x_T, backend=backend)
+    assert out_T.shape == shape
+    (out_T.sum() + state.v.sum()).backward()
+    tau = neuron.parameters["tau"]
+    assert isinstance(tau, nn.Parameter)
+    assert x_T.grad is not None
+    assert tau.grad is not None
+    assert x_T.grad.shape == shape
+    assert torch.equal(tau.grad, torch.zeros(parameter))
+
+
 @every_neuron
 def test_layout_of_the_input_does_not_matter(neuron: sw.Neuron) -> None:
     x_T = drive(6, 2, 3, 4, 5)
@@ -153,6 +170,30 @@ def test_input_and_state_are_left_as_they_were(neuron: sw.Neuron) -> None:
     assert all(torch.equal(a, b) for a, b in zip((x_T, *state), held, strict=True))
 
 
+@sw.neuron
+def change(x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """Its state is its input."""
+    return x - before, x
+
+
+@pytest.mark.parametrize("backend", ["eager", "fused_cpu"])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_state_outlives_the_buffer_it_was_read_from(steps: int, backend: str) -> None:
+    buffer_T, state, parts = torch.zeros(steps, 1), None, []
+    for first in range(0, 6, steps):
+        buffer_T[:, 0] = torch.arange(first, first + steps)
+        out_T, state = sw.scan(change(), buffer_T, state, backend)
+        parts.append(out_T)
+        assert state.before.untyped_storage().nbytes() == 4
+    assert torch.cat(parts).flatten().tolist() == [0, 1, 1, 1, 1, 1]
+    x_T = torch.ones(3, 1, requires_grad=True)
+    sw.scan(change(), x_T, backend=backend)[1].before.sum().backward()
+    assert x_T.grad is not None
+    assert x_T.grad.flatten().tolist() == [0, 0, 1]
+    with torch.no_grad():
+        assert not sw.scan(change(), x_T[:steps], backend=backend)[1].before.requires_grad
+
+
 @every_neuron
 def test_every_call_starts_fresh(neuron: sw.Neuron) -> None:
     x_T = drive(7, 2, 3)
@@ -219,3 +260,19 @@ def test_a_poisson_spike_draws_anew_and_still_runs() -> None:
     with pytest.warns(UserWarning, match="IF runs on the eager backend because"):
         out_T, _ = sw.scan(neuron, torch.full((1, 4000), 0.3))
     assert out_T.mean().item() == pytest.approx(0.3, abs=4 * (0.3 * 0.7 / 4000) ** 0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_tensor_parameters_of_any_dtype_leave_the_membrane_its_own(dtype: torch.dtype) -> None:
+    results = []
+    for backend in ("eager", "fused_cpu"):
+        tau, v_reset = (nn.Parameter(torch.full((3,), value, dtype=dtype)) for value in (2.5, -0.125))
+        out_T, state = sw.scan(sw.LIF(tau=tau, v_reset=v_reset), drive(9, 2, 3), backend=backend)
+        assert state.v.dtype == torch.float32
+        (out_T.sum() + state.v.sum()).backward()
+        assert tau.grad is not None
+        assert v_reset.grad is not None
+        assert tau.grad.dtype == v_reset.grad.dtype == dtype
+        results.append((out_T, state.v, tau.grad, v_reset.grad))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)

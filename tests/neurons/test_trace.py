@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import spikeworks as sw
+from spikeworks.neurons import llvm
 from spikeworks.neurons.trace import Program, Untraceable, trace
 
 
@@ -70,11 +71,33 @@ def index(x, v):  # type: ignore[no-untyped-def]
     return sw.spike(v + x[..., :1]), v + x
 
 
+def counting(x, v):  # type: ignore[no-untyped-def]
+    return torch.where(x > 0, 1, 0).float(), v + x
+
+
+def remembering(x, fired):  # type: ignore[no-untyped-def]
+    return x, (fired.float() + x) > 0.5
+
+
+def wordless(x, v):  # type: ignore[no-untyped-def]
+    if x.is_meta:
+        raise RuntimeError
+    return x, v + x
+
+
+def wordy(x, v):  # type: ignore[no-untyped-def]
+    if x.is_meta:
+        raise RuntimeError("one line\nand another")
+    return x, v + x
+
+
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
         (mean, "mean is not an elementwise operation"), (roll, "roll"), (branch, "sum"), (noise, "randn_like"),
-        (closure, "pass it as a parameter"), (double, "float64"), (index, "slice"),
+        (closure, "pass it as a parameter"), (double, "float64"), (index, "slice"), (counting, "int64"),
+        (remembering, "boolean state"), (wordless, r"traced \(RuntimeError\)$"),
+        (wordy, r"traced \(RuntimeError: one line\)$"),
     ],
 )  # fmt: skip
 def test_untraceable_steps_say_why_and_still_run(step, reason: str) -> None:  # type: ignore[no-untyped-def]
@@ -87,6 +110,17 @@ def test_untraceable_steps_say_why_and_still_run(step, reason: str) -> None:  # 
     with pytest.warns(UserWarning, match="runs on the eager backend because"):
         out, _ = sw.scan(neuron, x)
     assert out.shape == x.shape
+
+
+def test_tracing_draws_no_random_numbers() -> None:
+    @sw.neuron
+    def dropped(x, v):  # type: ignore[no-untyped-def]
+        return x * (torch.rand(x.shape) > 0.5), v + x
+
+    before = torch.get_rng_state()
+    with pytest.raises(Untraceable, match="rand is not an elementwise operation"):
+        traced(dropped())
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def in_place(x, v, *, decay=0.5):  # type: ignore[no-untyped-def]
@@ -140,3 +174,41 @@ def test_a_literal_is_not_a_value_number() -> None:
     x = torch.randn(3, 2, 5) * 3
     for p, q in zip(sw.scan(counted(), x)[1], sw.scan(counted(), x, backend="eager")[1], strict=True):
         assert torch.equal(p, q)
+
+
+def logarithm(x, v):  # type: ignore[no-untyped-def]
+    return sw.spike(v - 1), 0.5 * v + torch.log(x)
+
+
+def root(x, v):  # type: ignore[no-untyped-def]
+    h = v + torch.sqrt(x)
+    return h >= 1, h * ~(h >= 1)
+
+
+@pytest.mark.parametrize("step", [logarithm, root])
+def test_a_step_for_positive_input_is_checked_on_positive_input(step) -> None:  # type: ignore[no-untyped-def]
+    x = torch.rand(5, 2, 32) + 0.1
+    for p, q in zip(*(sw.scan(sw.neuron(step)(), x, backend=b)[1] for b in ("eager", "fused_cpu")), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-6, atol=1e-6)
+
+
+def test_a_step_that_diverges_wherever_it_is_checked_says_so() -> None:
+    @sw.neuron
+    def far(x, v):  # type: ignore[no-untyped-def]
+        return x, torch.log(x - 9)
+
+    with pytest.raises(ValueError, match="because the eager step diverges in a first small run; use"):
+        sw.scan(far(), torch.full((3, 2, 3), 10.0), backend="fused_cpu")
+
+
+def test_a_kernel_that_fails_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("LLVM IR parsing error\n  %t1 = fmul\n       ^")
+
+    @sw.neuron
+    def odd(x, v):  # type: ignore[no-untyped-def]
+        return sw.spike(v - 1), torch.erf(v) * torch.cos(x) + torch.sin(v) * 0.3
+
+    monkeypatch.setattr(llvm, "module", broken)
+    with pytest.raises(ValueError, match=r"kernel failed \(RuntimeError: LLVM IR parsing error\); use"):
+        sw.scan(odd(), torch.rand(3, 2, 3), backend="fused_cpu")

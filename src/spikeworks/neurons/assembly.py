@@ -205,12 +205,17 @@ def _mul(c: Code, a: str, b: str) -> str:
     return c(f"fmul {VECTOR} {a}, {b}")
 
 
-def _least(c: Code, a: str, b: str) -> str:
-    return _select(c, c(f"fcmp ogt {VECTOR} {a}, {b}"), b, a)
+def _further(order: str) -> Callable[..., str]:
+    """``a`` where it lies beyond ``b`` or is NaN, else ``b``: as ATen, so that a NaN in either goes on."""
+
+    def pick(c: Code, a: str, b: str) -> str:
+        beyond = _select(c, c(f"fcmp {order} {VECTOR} {a}, {b}"), a, b)  # one instruction
+        return _select(c, c(f"fcmp uno {VECTOR} {a}, {a}"), a, beyond)
+
+    return pick
 
 
-def _most(c: Code, a: str, b: str) -> str:
-    return _select(c, c(f"fcmp olt {VECTOR} {a}, {b}"), b, a)
+_least, _most = _further("olt"), _further("ogt")
 
 
 def _reciprocal(c: Code, a: str) -> str:
@@ -234,7 +239,7 @@ _FORMULA: dict[str, Callable[..., str]] = {
     "sgn": lambda c, a: _select(
         c, c(f"fcmp ogt {VECTOR} {a}, {ZERO}"), ONE,
         _select(c, c(f"fcmp olt {VECTOR} {a}, {ZERO}"), literal(-1.0), ZERO)),
-    "relu": lambda c, a: _most(c, a, ZERO),
+    "relu": lambda c, a: _most(c, ZERO, a),
     "square": lambda c, a: _mul(c, a, a),
     "cube": lambda c, a: _mul(c, _mul(c, a, a), a),
     "reciprocal": _reciprocal,
@@ -243,8 +248,9 @@ _FORMULA: dict[str, Callable[..., str]] = {
     "add_scaled": lambda c, a, b, s: c(f"fadd {VECTOR} {a}, {_mul(c, b, s)}"),
     "sub_scaled": lambda c, a, b, s: c(f"fsub {VECTOR} {a}, {_mul(c, b, s)}"),
     "addcmul": lambda c, a, b, d, s: c(f"fadd {VECTOR} {a}, {_mul(c, _mul(c, s, b), d)}"),
-    "maximum": _most, "minimum": _least, "clamp_min": _most, "clamp_max": _least,
-    "clamp": lambda c, a, low, high: _least(c, _most(c, a, low), high),
+    "maximum": _most, "minimum": _least,
+    "clamp_min": lambda c, a, low: _most(c, low, a), "clamp_max": lambda c, a, high: _least(c, high, a),
+    "clamp": lambda c, a, low, high: _least(c, high, _most(c, low, a)),
     "sigmoid_backward": lambda c, g, y: _mul(c, _mul(c, g, c(f"fsub {VECTOR} {ONE}, {y}")), y),
     "tanh_backward": lambda c, g, y: _mul(c, g, c(f"fsub {VECTOR} {ONE}, {_mul(c, y, y)}")),
     "hardtanh_backward": lambda c, g, x, low, high: _select(

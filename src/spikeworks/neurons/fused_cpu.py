@@ -6,7 +6,7 @@ import ctypes
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -28,7 +28,8 @@ _GRAIN = 1 << 15
 
 
 _TYPES = {getattr(torch, name): kind for name, kind in TYPES.items()}
-_ZERO = torch.zeros(())
+_ZERO = torch.zeros((), dtype=torch.float32, device="cpu")
+"""Tensors are made from this one or from x: a default device or dtype that the caller has set must not reach them."""
 
 
 class _Plan(NamedTuple):
@@ -42,41 +43,39 @@ class _Plan(NamedTuple):
     streams: bool  # may bypass the cache, if the memory is aligned
 
 
-class _Kernels:
-    """The compiled kernels of a program, one per dtype, direction and kind of store, each made at first use."""
+@lru_cache(1024)
+def _plan(
+    rows: tuple[int, int], x: torch.Size, strides: tuple[int, ...], element: int, back: bool, period: int | None,
+    threads: int,
+) -> _Plan:  # fmt: skip
+    steps, count = x[0], math.prod(x[1:])
+    fixed, per_step = rows
+    height = max(1, fixed + per_step * steps)
+    block = _BLOCK_BYTES // (4 * height + (2 * element * steps if back else 0))
+    threads = max(1, min(threads, count * steps // _GRAIN))
+    block = min(max(128, block), 4096, -(-count // threads), period or count)  # every thread gets one
+    block = -(-max(1, block) // LANES) * LANES
+    whole = count % LANES == 0 and (period or 0) % LANES == 0
+    streams = whole and count * steps * element >= _STREAM_BYTES
+    return _Plan(count, (count, *strides[1:]), block, -(-height * block * 4 // 64) * 64, threads, streams)
+
+
+class _Fixed:
+    """What every call of a program needs: its literals in memory, and its rows of scratch in each direction."""
 
     def __init__(self, program: Program) -> None:
-        self.program = program
-        values = llvm.constants(program)
-        self.constants = (ctypes.c_float * max(1, len(values)))(*values)
-        self.constants_at = ctypes.addressof(self.constants)
-        self.rows = {back: llvm.scratch_rows(program, back) for back in (False, True)}
-        self.compiled: dict[tuple[torch.dtype, bool, bool], int] = {}
-        self.plan = lru_cache(1024)(self._plan)
-
-    def get(self, dtype: torch.dtype, back: bool, stream: bool) -> int:
-        key = (dtype, back, stream)
-        if key not in self.compiled:
-            text = llvm.module(self.program, _TYPES[dtype], stream, back, native.vector_math())
-            self.compiled[key] = native.load(text)
-        return self.compiled[key]
-
-    def _plan(
-        self, shape: torch.Size, strides: tuple[int, ...], element: int, back: bool, period: int | None, threads: int
-    ) -> _Plan:  # fmt: skip
-        steps, count = shape[0], math.prod(shape[1:])
-        fixed, per_step = self.rows[back]
-        rows = max(1, fixed + per_step * steps)
-        block = _BLOCK_BYTES // (4 * rows + (2 * element * steps if back else 0))
-        threads = max(1, min(threads, count * steps // _GRAIN))
-        block = min(max(128, block), 4096, -(-count // threads), period or count)  # every thread gets one
-        block = -(-max(1, block) // LANES) * LANES
-        whole = count % LANES == 0 and (period or 0) % LANES == 0
-        streams = whole and count * steps * element >= _STREAM_BYTES
-        return _Plan(count, (count, *strides[1:]), block, -(-rows * block * 4 // 64) * 64, threads, streams)
+        self.literals = (ctypes.c_float * max(1, len(program.literals)))(*program.literals)
+        self.literals_at = ctypes.addressof(self.literals)
+        self.rows = (llvm.scratch_rows(program, False), llvm.scratch_rows(program, True))
 
 
-_kernels = cache(_Kernels)
+def _kernel(program: Program, dtype: torch.dtype, back: bool, stream: bool) -> int:
+    """The compiled kernel, made at first use."""
+    key = (dtype, back, stream)
+    if (found := program.shared.get(key)) is None:
+        text = llvm.module(program, _TYPES[dtype], stream, back, native.vector_math())
+        found = program.shared[key] = native.load(text)
+    return found  # type: ignore[no-any-return]
 
 
 def home() -> str:
@@ -104,8 +103,8 @@ def forward(program: Program, x: Tensor, states: Sequence[Tensor], parameters: S
     x = dense(x)
     sheet = _Sheet(program, x, states, parameters, back=False)
     strides = sheet.plan.strides
-    y = torch.empty_strided(x.shape, strides, dtype=x.dtype)
-    ends = [torch.empty_strided(x.shape[1:], strides[1:], dtype=torch.float32) for _ in states]
+    y = x.new_empty_strided(x.shape, strides)
+    ends = [_ZERO.new_empty_strided(x.shape[1:], strides[1:]) for _ in states]
     if sheet.plan.neurons:
         sheet.fields += [y.data_ptr(), *sheet.operands, *(e.data_ptr() for e in ends)]
         if diverged := sheet.run(y):
@@ -122,11 +121,11 @@ def backward(
     x = dense(x)
     sheet = _Sheet(program, x, states, parameters, back=True)
     plan = sheet.plan
-    g = like(torch.zeros((), dtype=x.dtype).expand(x.shape) if g is None else g, x)
-    gx = torch.empty_strided(x.shape, plan.strides, dtype=x.dtype)
+    g = like(_ZERO.to(x.dtype).expand(x.shape) if g is None else g, x)
+    gx = x.new_empty_strided(x.shape, plan.strides)
 
     def make() -> Tensor:
-        made = torch.empty_strided(x.shape[1:], plan.strides[1:], dtype=torch.float32)
+        made = _ZERO.new_empty_strided(x.shape[1:], plan.strides[1:])
         return made if plan.neurons else made.zero_()
 
     g_states = [make() if state.dim() else None for state in states]
@@ -138,7 +137,7 @@ def backward(
         sheet.fields += [g.data_ptr(), gx.data_ptr(), *sheet.operands, *ends, *made]
         sheet.run(gx)
     g_parameters = [
-        totals[name].sum_to_size(p.shape).to(p.dtype) if name in totals else None
+        totals[name].sum_to_size(p.shape) if name in totals else None
         for name, p in zip(program.parameters, parameters, strict=True)
     ]
     return gx, g_states, g_parameters
@@ -150,26 +149,29 @@ class _Sheet:
     def __init__(
         self, program: Program, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], back: bool
     ) -> None:  # fmt: skip
-        self.kernels, self.x, self.back = _kernels(program), x, back
+        self.program, self.x, self.back = program, x, back
         self.kept: list[Tensor] = []
+        if (fixed := program.made.get("cpu")) is None:
+            fixed = program.made["cpu"] = _Fixed(program)
         period, uniform = None, []
         if program.frontier:
             period, values = periodic(x, program.hoist(parameters), LANES)
             uniform = [f for v in values for f in (self._splat(v) if v.numel() == 1 else (self._keep(v), 1))]
         strides, steps = x.stride(), x.shape[0]
-        self.plan = self.kernels.plan(x.shape, strides, x.element_size(), back, period, torch.get_num_threads())
+        threads = torch.get_num_threads()
+        self.plan = _plan(fixed.rows[back], x.shape, strides, x.element_size(), back, period, threads)
         count, _, block, size, threads, _ = self.plan
         self.operands = [field for state in states for field in self.operand(state)] + uniform
-        scratch = self._keep(torch.empty(threads * size // 4 + 16, dtype=torch.float32))
+        scratch = self._keep(_ZERO.new_empty(threads * size // 4 + 16))
         self.fields = [
             steps, count, period or count, block, -(-scratch // 64) * 64, size,
-            strides[0] if steps > 1 else 0, 0, 0, x.data_ptr(), self.kernels.constants_at,
+            strides[0] if steps > 1 else 0, 0, 0, x.data_ptr(), fixed.literals_at,
         ]  # fmt: skip
 
     def run(self, out: Tensor) -> int:
         """Call the kernel that makes ``out``; returns what it left in the status field."""
         stream = self.plan.streams and out.data_ptr() % (out.element_size() * LANES) == 0
-        kernel = self.kernels.get(self.x.dtype, self.back, stream)
+        kernel = _kernel(self.program, self.x.dtype, self.back, stream)
         return native.call(kernel, self.fields, self.plan.threads)[llvm.STATUS]
 
     def operand(self, value: Tensor) -> tuple[int, int]:

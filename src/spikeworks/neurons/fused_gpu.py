@@ -18,8 +18,8 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from . import llvm, operator, triton
-from .layout import dense, like, like_a_step, periodic
+from .layout import dense, like, like_a_step, packed, periodic
 from .native import cache_folder, constant_when_compiled
 from .neuron import Neuron, State
 from .trace import Program
@@ -71,13 +71,11 @@ def forward(program: Program, x: Tensor, states: Sequence[Tensor], parameters: S
     parameters broadcast to ``[B, ...]``."""
     x = dense(x)
     count, order, operands, period = _operands(program, x, states, parameters)
-    y = torch.empty_strided(x.shape, (count, *order), dtype=x.dtype, device=x.device)
+    y = torch.empty_strided(x.shape, packed(x), dtype=x.dtype, device=x.device)
     ends = [torch.empty_strided(x.shape[1:], order, dtype=torch.float32, device=x.device) for _ in states]
     if y.numel():
         sizes = (x.shape[0], count, period, x.stride(0))
-        _launch(
-            triton.forward(program), "forward", x, count, x, y, _numbers(program, x.device), *operands, *ends, *sizes
-        )
+        _launch(program, triton.forward, x, count, x, y, _literals(program, x.device), *operands, *ends, *sizes)
     return [y, *ends]
 
 
@@ -93,7 +91,7 @@ def backward(
     zero = torch.zeros((), **like_x)
     g = like(zero.to(x.dtype).expand(x.shape) if g is None else g, x)
     ends = [part for e in g_ends for part in like_a_step(zero if e is None else e, order)]
-    gx = torch.empty_strided(x.shape, (count, *order), dtype=x.dtype, device=x.device)
+    gx = torch.empty_strided(x.shape, packed(x), dtype=x.dtype, device=x.device)
     made = [torch.empty_strided(x.shape[1:], order, **like_x) for _ in range(program.states + len(program.wrt))]
     if gx.numel():
         rows = steps * program.states if llvm.needs_states(program) else 0
@@ -101,14 +99,14 @@ def backward(
         lasts = ((steps - 1) * n for n in (x.stride(0), g.stride(0), count))
         sizes = (steps, count, period, x.stride(0), g.stride(0), *lasts)
         _launch(
-            triton.backward(program), "backward", x, count, x, g, gx, _numbers(program, x.device), *operands, *ends,
-            *made, scratch, *sizes,
+            program, triton.backward, x, count, x, g, gx, _literals(program, x.device), *operands, *ends, *made,
+            scratch, *sizes,
         )  # fmt: skip
     else:
         made = [m.zero_() for m in made]
     totals = dict(zip(program.wrt, made[program.states :], strict=True))
     g_parameters = [
-        totals[name].sum_to_size(p.shape).to(p.dtype) if name in totals else None
+        totals[name].sum_to_size(p.shape) if name in totals else None
         for name, p in zip(program.parameters, parameters, strict=True)
     ]
     return gx, [m if s.dim() else None for m, s in zip(made, states, strict=False)], g_parameters
@@ -127,13 +125,16 @@ def _operands(
     return count, order, operands, period
 
 
-@cache
-def _numbers(program: Program, device: torch.device) -> Tensor:
-    return torch.tensor(llvm.constants(program) or (0.0,), dtype=torch.float32, device=device)
+def _literals(program: Program, device: torch.device) -> Tensor:
+    if (found := program.made.get(device)) is None:
+        found = program.made[device] = torch.tensor(program.literals or (0.0,), dtype=torch.float32, device=device)
+    return found  # type: ignore[no-any-return]
 
 
-def _launch(source: str, name: str, x: Tensor, count: int, *arguments: Any) -> None:
-    kernel = getattr(_module(source), name)[(-(-count // _BLOCK),)]
+def _launch(program: Program, write: Callable[[Program], str], x: Tensor, count: int, *arguments: Any) -> None:
+    if (made := program.shared.get(write)) is None:
+        made = program.shared[write] = getattr(_module(write(program)), write.__name__)
+    kernel = made[(-(-count // _BLOCK),)]
     if x.is_cuda:
         with torch.cuda.device(x.device):  # Triton launches on the current device, wherever the tensors are
             kernel(*arguments, BLOCK=_BLOCK, **_OPTIONS)
@@ -141,7 +142,7 @@ def _launch(source: str, name: str, x: Tensor, count: int, *arguments: Any) -> N
         kernel(*arguments, BLOCK=_BLOCK)
 
 
-@cache
+@lru_cache(256)
 def _module(source: str) -> ModuleType:
     """The source as a module; Triton reads kernels from files."""
     name = f"kernel_{hashlib.sha256(source.encode()).hexdigest()[:32]}"

@@ -21,12 +21,16 @@ def dense(x: Tensor) -> Tensor:
     return x
 
 
+def packed(x: Tensor) -> tuple[int | torch.SymInt, ...]:
+    """The strides of what kernels make for ``x`` (dense): T outermost, each step in the memory order of its own."""
+    return (math.prod(x.shape[1:]), *x.stride()[1:])
+
+
 def like(g: Tensor, x: Tensor) -> Tensor:
     """``g`` in the dtype and per-step memory order of ``x``, both ``[T, B, ...]``."""
     if g.dtype == x.dtype and g.stride()[1:] == x.stride()[1:] and (g.stride(0) or g.shape[0] == 1):
         return g
-    order = (math.prod(x.shape[1:]), *x.stride()[1:])
-    return torch.empty_strided(x.shape, order, dtype=x.dtype, device=x.device).copy_(g)
+    return torch.empty_strided(x.shape, packed(x), dtype=x.dtype, device=x.device).copy_(g)
 
 
 def like_a_step(value: Tensor, order: Sequence[int]) -> tuple[Tensor, int]:
@@ -52,7 +56,7 @@ def periodic(x: Tensor, values: Sequence[Tensor], lanes: int) -> tuple[int, list
     axes = sorted(range(len(step)), key=lambda d: -strides[d])  # outermost first
     wide = [v.expand(step) for v in values]
     varying = [d for d in axes if step[d] > 1 and any(w.stride(d) for w in wide)]
-    if not varying:
+    if not varying or not count:
         return count, [v.to(torch.float32).reshape(-1)[:1] for v in values]
     inner = axes[axes.index(varying[0]) :]
     period = math.prod(step[d] for d in inner)

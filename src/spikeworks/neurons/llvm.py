@@ -10,12 +10,11 @@ through blocks of neurons; within a block it walks through time with the state i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from .assembly import LANES, MASK, VECTOR, Code, Math, declarations, literal, operation
-from .trace import Operand, Program
+from .trace import Node, Operand, Program
 
 _COMMON = ["steps", "count", "period", "block", "scratch", "scratch_size", "x_stride", "g_stride", "status", "x", "c"]
 
@@ -42,19 +41,6 @@ def _operands(program: Program) -> list[str]:
     return [field for name in names for field in (name, f"{name}_stride")]
 
 
-def constants(program: Program) -> tuple[float, ...]:
-    """The literals handed over at run time, so that one kernel serves every value of ``tau``. Zero and powers of two
-    stay in the code: dividing by them becomes a multiplication."""
-    literals = [a for node in program.nodes for a in node.args if isinstance(a, float)]
-    results = (program.output, *program.new_states, program.grad_x, *program.grad_states, *program.grad_parameters)
-    literals += [r for r in results if isinstance(r, float)]
-    return tuple(dict.fromkeys(a for a in literals if not _baked(a)))
-
-
-def _baked(value: float) -> bool:
-    return value == 0 or not math.isfinite(value) or abs(math.frexp(value)[0]) == 0.5
-
-
 class _Kernel:
     """What forward and backward share: fields, blocks, and the step written out."""
 
@@ -69,10 +55,8 @@ class _Kernel:
         for name in fields:
             if name in ("x", "y", "g", "gx", "c", "scratch") or name[-1].isdigit() or name.endswith("_end"):
                 self.pointer[name] = self.code(f"inttoptr i64 {self.field[name]} to ptr")
-        self.splats = {}
-        for i, value in enumerate(constants(program)):
-            scalar = self.code(f"load float, ptr {self.code.address(self.pointer['c'], str(i))}")
-            self.splats[value] = self._splat(scalar)
+        places = [self.code.address(self.pointer["c"], str(i)) for i in range(len(program.literals))]
+        self.splats = [self._splat(self.code(f"load float, ptr {at}")) for at in places]
 
     def _splat(self, scalar: str) -> str:
         one = self.code(f"insertelement {VECTOR} poison, float {scalar}, i32 0")
@@ -142,9 +126,13 @@ class _Kernel:
 
         def value(a: Operand) -> str:
             if isinstance(a, float):
-                return self.splats[a] if a in self.splats else literal(a)
+                return literal(a)
+            if a < 0:
+                return self.splats[-1 - a]
             if a not in values:
                 values[a] = load(-1 - uniform[a] if a in uniform else a)
+                if program.is_mask(a):
+                    values[a] = operation(self.code, Node("to_bool", (a,), True), [values[a]], self.math)
             return values[a]
 
         for number, node in program.live(results):

@@ -18,11 +18,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
 
 from .assembly import Math
+from .trace import said
 
 _SLEEF = {  # the functions eager torch uses, so that transcendental neurons agree with it to the last bit
     "exp": "expf{}_u10", "expm1": "expm1f{}_u10", "log": "logf{}_u10", "log1p": "log1pf{}_u10", "sin": "sinf{}_u35",
@@ -55,7 +57,7 @@ def _unavailable() -> str | None:
     try:
         _engine()
     except Exception as error:  # any failure of a compiler we do not control means: run eagerly
-        return f"LLVM is not usable here ({type(error).__name__}: {error})"
+        return f"LLVM is not usable here ({said(error)})"
     return None
 
 
@@ -65,7 +67,6 @@ def cache_folder() -> Path:
     return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spikeworks"
 
 
-@cache
 def load(text: str) -> int:
     """The address of the function ``@kernel`` of an LLVM module."""
     import llvmlite
@@ -74,6 +75,15 @@ def load(text: str) -> int:
     engine, machine = _engine()
     about = f"{llvmlite.__version__} {llvm.llvm_version_info} {machine.triple} {_cpu()}\n"
     digest = hashlib.sha256((about + text).encode()).hexdigest()[:32]
+    with _LOCK:
+        if digest not in _LINKED:
+            _LINKED[digest] = _link(text, digest, engine, machine)
+        return int(_LINKED[digest][f"k{digest}"])
+
+
+def _link(text: str, digest: str, engine: Any, machine: Any) -> Any:
+    import llvmlite.binding as llvm
+
     path = cache_folder() / f"{digest}.o"
     binary = _read(path)
     if binary is None:
@@ -82,8 +92,7 @@ def load(text: str) -> int:
     library = llvm.JITLibraryBuilder().add_object_img(binary).add_current_process().export_symbol(f"k{digest}")
     for name, address in _symbols().items():
         library.import_symbol(name, address)
-    _LINKED.append(library.link(engine, digest))
-    return int(_LINKED[-1][f"k{digest}"])
+    return library.link(engine, digest)
 
 
 def call(kernel: int, fields: Sequence[int], threads: int) -> Sequence[int]:
@@ -108,12 +117,18 @@ def vector_math() -> Math:
     return Math(width, found)
 
 
-_LINKED: list[Any] = []  # linked code lives as long as its handle
+_LOCK = Lock()  # threads that meet a kernel at once must link it once, into one engine
+_LINKED: dict[str, Any] = {}  # linked code lives as long as its handle
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
-@cache
 def _engine() -> tuple[Any, Any]:
+    with _LOCK:
+        return _only_engine()
+
+
+@cache
+def _only_engine() -> tuple[Any, Any]:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()

@@ -101,6 +101,8 @@ class NeuronType:
                         f"{self.__name__}.{name} got a tensor of {value.dtype}, expected floating point; convert it "
                         "with .float()."
                     )
+                if value.is_meta or not value.numel():
+                    continue  # no values to look at
                 value = math.nan if not bool(value.isfinite().all()) else float(value.detach().min())
             if not math.isfinite(value):
                 raise ValueError(f"{self.__name__}.{name} got NaN or infinity, expected finite numbers; check it.")
@@ -132,7 +134,7 @@ class Neuron:
     own: dict[str, Tensor] = field(default_factory=dict, init=False)
     """The parameters that are tensors."""
     programs: dict[Any, Any] = field(default_factory=dict, init=False)
-    """What the step was traced to, kept by those who trace it."""
+    """What the step was traced to, kept by those who trace it, who bound it too."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "handle", f"{self.kind.__name__}-{next(_COUNT)}")
@@ -247,5 +249,7 @@ def _is_number(value: Any) -> bool:
 def _show(value: Any) -> str:
     if isinstance(value, Tensor):
         kind = "learned" if isinstance(value, torch.nn.Parameter) else "fixed"
-        return f"{value.item():g} ({kind})" if value.numel() == 1 else f"{kind}{list(value.shape)}"
+        return (
+            f"{value.item():g} ({kind})" if value.numel() == 1 and not value.is_meta else f"{kind}{list(value.shape)}"
+        )
     return f"{value:g}" if isinstance(value, float) else repr(value)

@@ -1,27 +1,27 @@
 """The multi-step operator: a traced step under autograd and ``torch.library``, whatever device runs it.
 
-Forward saves its inputs and nothing else. In eager mode it is an ``autograd.Function``; ``torch.compile`` and
-``torch.export`` see the same functions as the registered operator ``spikeworks::scan``, which costs 55 µs more per call
-in Python (of about 80), hence not used where nobody looks at the graph.
+Forward saves its inputs and nothing else. In eager mode it is an ``autograd.Function``; ``torch.compile`` sees the same
+functions as the registered operator ``spikeworks::scan``, which costs 55 µs more per call in Python (of about 80),
+hence not used where nobody looks at the graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .layout import dense, packed
 from .native import aside
-from .neuron import BY_HANDLE, Neuron, State, state_type
+from .neuron import BY_HANDLE, Neuron, NeuronType, State, state_type
 from .state import start, start_small
 from .trace import Program, Untraceable, trace
 
-_PROGRAMS: dict[Any, Program] = {}
 
-
-def program(neuron: Neuron, shape: torch.Size, tensors: Mapping[str, Tensor], wrt: tuple[str, ...]) -> Program:
+def program(neuron: Neuron, shape: torch.Size, tensors: Iterable[str], wrt: tuple[str, ...]) -> Program:
     """The traced step of a neuron at a per-step shape; kept, since a trace costs about a millisecond.
 
     :param tensors: the parameters that stay variable. :param wrt: those whose gradient is wanted.
@@ -29,21 +29,40 @@ def program(neuron: Neuron, shape: torch.Size, tensors: Mapping[str, Tensor], wr
     """
     key = (shape, tuple(tensors), wrt)
     if (found := neuron.programs.get(key)) is None:
-        found = neuron.programs[key] = _shared(neuron, shape, tensors, wrt)
+        numbers = tuple((k, v) for k, v in neuron.parameters.items() if k not in key[1])
+        options = tuple(neuron.options.items())
+        try:
+            hash(options)
+        except TypeError as error:
+            raise Untraceable(f"an option cannot be hashed ({error})") from error
+        found = _traced(neuron.kind, numbers, options, *key)
+        if isinstance(found, str):
+            raise Untraceable(found)
+        if len(neuron.programs) >= _SHAPES:
+            neuron.programs.clear()
+        neuron.programs[key] = found
     return found  # type: ignore[no-any-return]
 
 
-def _shared(neuron: Neuron, shape: torch.Size, tensors: Mapping[str, Tensor], wrt: tuple[str, ...]) -> Program:
-    """One program, and so one set of kernels, for all neurons that differ in nothing but their tensors' values."""
-    numbers = tuple((k, v) for k, v in neuron.parameters.items() if k not in tensors)
-    key = (neuron.kind, numbers, tuple(neuron.options.items()), shape, tuple(tensors), wrt)
+_SHAPES = 64
+"""Programs that a neuron holds on to: more than a network meets, and no leak where every batch has another shape."""
+
+
+@lru_cache(256)
+def _traced(
+    kind: NeuronType, numbers: tuple[Any, ...], options: tuple[Any, ...], shape: torch.Size, tensors: tuple[str, ...],
+    wrt: tuple[str, ...],
+) -> Program | str:  # fmt: skip
+    """One program for all neurons that differ in nothing but their tensors' values; or why there is none."""
+
+    def make() -> Program:
+        parameters = {**dict(numbers), **{name: torch.empty(0, device="meta") for name in tensors}}
+        return trace(Neuron(kind, parameters, dict(options), {}), shape, parameters, wrt)
+
     try:
-        found = _PROGRAMS.get(key)
-    except TypeError as error:
-        raise Untraceable(f"an option cannot be hashed ({error})") from error
-    if found is None:
-        found = _PROGRAMS[key] = aside(lambda: trace(neuron, shape, {**neuron.parameters, **tensors}, wrt))
-    return found
+        return aside(make)  # type: ignore[no-any-return]
+    except Untraceable as reason:
+        return str(reason)
 
 
 def run(
@@ -51,15 +70,22 @@ def run(
 ) -> tuple[Tensor, State]:
     """As :func:`spikeworks.neurons.eager.run`, through the kernels of ``device``: a backend module with ``forward``
     and ``backward``."""
+    if not torch.compiler.is_compiling():
+        return run_now(device, neuron, x_T, state, parameters)
+    tensors, states = neuron.tensors(parameters), list(start(neuron, x_T, parameters) if state is None else state)
+    out, *end = torch.ops.spikeworks.scan(x_T, states, list(tensors.values()), ",".join(tensors), neuron.handle)
+    return out, state_type(neuron.state_names)(*end)
+
+
+def run_now(
+    device: Any, neuron: Neuron, x_T: Tensor, state: State | None, parameters: Mapping[str, Tensor]
+) -> tuple[Tensor, State]:
+    """As :func:`run`, also while a compiler traces elsewhere in this process."""
     tensors = neuron.tensors(parameters)
-    if torch.compiler.is_compiling():
-        states = list(start(neuron, x_T, parameters) if state is None else state)
-        out, *end = torch.ops.spikeworks.scan(x_T, states, list(tensors.values()), list(tensors), neuron.handle)
-    else:
-        states = start_small(neuron, x_T, parameters) if state is None else state
-        wrt = tuple(k for k, v in tensors.items() if v.requires_grad) if tensors and torch.is_grad_enabled() else ()
-        traced = program(neuron, x_T.shape[1:], tensors, wrt)
-        out, *end = _Scan.apply(device, traced, len(states), x_T, *states, *tensors.values())
+    states = start_small(neuron, x_T, parameters) if state is None else state
+    wrt = tuple(k for k, v in tensors.items() if v.requires_grad) if tensors and torch.is_grad_enabled() else ()
+    traced = program(neuron, x_T.shape[1:], tensors, wrt)
+    out, *end = _Scan.apply(device, traced, len(states), x_T, *states, *tensors.values())
     return out, state_type(neuron.state_names)(*end)
 
 
@@ -87,9 +113,10 @@ class _Scan(torch.autograd.Function):
 # ---- the same as a registered operator, for compilers ----
 
 _LIBRARY = torch.library.Library("spikeworks", "DEF")
-_LIBRARY.define("scan(Tensor x, Tensor[] state, Tensor[] parameters, str[] names, str neuron) -> Tensor[]")
+# names: those of the parameters, with commas; autograd would take an empty list for one of tensors
+_LIBRARY.define("scan(Tensor x, Tensor[] state, Tensor[] parameters, str names, str neuron) -> Tensor[]")
 _LIBRARY.define(
-    "scan_backward(Tensor x, Tensor[] state, Tensor[] parameters, Tensor g, Tensor[] g_end, str[] names, str neuron)"
+    "scan_backward(Tensor x, Tensor[] state, Tensor[] parameters, Tensor g, Tensor[] g_end, str names, str neuron)"
     " -> Tensor[]"
 )
 
@@ -100,12 +127,13 @@ def _device(x: Tensor) -> Any:
     return fused_gpu if x.is_cuda else fused_cpu
 
 
-def _retrace(handle: str, x: Tensor, names: Sequence[str], parameters: Sequence[Tensor]) -> Program:
-    return program(BY_HANDLE[handle], x.shape[1:], dict(zip(names, parameters, strict=True)), tuple(names))
+def _retrace(handle: str, x: Tensor, names: str) -> Program:
+    parameters = tuple(names.split(",")) if names else ()
+    return program(BY_HANDLE[handle], x.shape[1:], parameters, parameters)
 
 
-def _scan(x: Tensor, state: list[Tensor], parameters: list[Tensor], names: list[str], neuron: str) -> list[Tensor]:
-    return _device(x).forward(_retrace(neuron, x, names, parameters), x, state, parameters)
+def _scan(x: Tensor, state: list[Tensor], parameters: list[Tensor], names: str, neuron: str) -> list[Tensor]:
+    return _device(x).forward(_retrace(neuron, x, names), x, state, parameters)
 
 
 def _scan_backward(
@@ -114,16 +142,21 @@ def _scan_backward(
     parameters: list[Tensor],
     g: Tensor,
     g_end: list[Tensor],
-    names: list[str],
+    names: str,
     neuron: str,
 ) -> list[Tensor]:
-    traced = _retrace(neuron, x, names, parameters)
-    gx, g_state, g_parameters = _device(x).backward(traced, x, state, parameters, g, g_end)
+    gx, g_state, g_parameters = _device(x).backward(_retrace(neuron, x, names), x, state, parameters, g, g_end)
     return [gx, *g_state, *g_parameters]
 
 
-def _fake_scan(x: Tensor, state: list[Tensor], parameters: list[Tensor], names: list[str], neuron: str) -> list[Tensor]:
-    return [torch.empty_like(x), *(torch.empty_like(x[0], dtype=torch.float32) for _ in state)]
+def _fake_scan(x: Tensor, state: list[Tensor], parameters: list[Tensor], names: str, neuron: str) -> list[Tensor]:
+    x = dense(x)
+    out = torch.empty_strided(x.shape, packed(x), dtype=x.dtype, device=x.device)
+    return [out, *(_fake_step(x) for _ in state)]
+
+
+def _fake_step(x: Tensor) -> Tensor:
+    return torch.empty_strided(x.shape[1:], x.stride()[1:], dtype=torch.float32, device=x.device)
 
 
 def _fake_backward(
@@ -132,11 +165,11 @@ def _fake_backward(
     parameters: list[Tensor],
     g: Tensor,
     g_end: list[Tensor],
-    names: list[str],
+    names: str,
     neuron: str,
 ) -> list[Tensor]:
-    ends = (torch.empty_like(x[0], dtype=torch.float32) for _ in state)
-    return [torch.empty_like(x), *ends, *(torch.empty_like(p) for p in parameters)]
+    made = _fake_scan(x, state, parameters, names, neuron)
+    return [*made, *(_fake_step(dense(x)).sum_to_size(p.shape) for p in parameters)]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:

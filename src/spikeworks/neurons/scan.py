@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .backends import choose
 from .neuron import Neuron, Parameter, State
-from .state import check_fits, check_state
+from .state import check_fits, check_state, compute_dtype
 
 
 def scan(
@@ -21,10 +21,12 @@ def scan(
     """Run a neuron over time.
 
     :param neuron: what to run, e.g. ``sw.LIF(tau=2.0)``.
-    :param x_T: input current ``[T, B, ...]``, any floating dtype; the membrane is float32 (float64 for float64 input).
+    :param x_T: input current ``[T, B, ...]``, any floating dtype; the membrane is float32 (float64 for float64 input),
+        and so are tensor parameters, whatever their own dtype.
     :param state: the state to carry on from, as a previous call returned it; ``None`` is a fresh start.
     :param backend: ``"auto"`` or a name in :data:`BACKENDS`; the result does not depend on it.
-    :param parameters: override the neuron's own, e.g. ``tau=self.tau``.
+    :param parameters: override the neuron's own, e.g. ``tau=self.tau``. A number is checked as at construction; of a
+        tensor only shape, dtype and device, since looking at its values would stall every call.
     :returns: the output ``[T, B, ...]`` in the dtype of ``x_T``, and the state after step T, a named tuple.
     :raises ValueError: for an input that is not ``[T, B, ...]`` with T ≥ 1 and floating point, a state of another
         shape, device or number of variables, or an unknown parameter or backend.
@@ -35,6 +37,8 @@ def scan(
         neuron = neuron.replace(**{name: value for name, value in parameters.items() if name not in tensors})
     for name, value in neuron.tensors(tensors).items():
         check_fits(f"parameter {name}", value, x_T)
+        if value.dtype != compute_dtype(x_T):
+            tensors[name] = value.to(compute_dtype(x_T))
     if state is not None:
         state = check_state(neuron, x_T, state)
     return choose(neuron, x_T, backend, tensors)(neuron, x_T, state, tensors)

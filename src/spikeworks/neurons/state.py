@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from .native import aside
 from .neuron import Neuron, Parameter, State, state_type
 
 
@@ -42,9 +43,10 @@ def _values(neuron: Neuron, x_T: Tensor, parameters: Mapping[str, Parameter] | N
     return values
 
 
-@cache
+@lru_cache(256)
 def _number(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(value, dtype=dtype, device=device)
+    # made aside: one that was made in the caller's inference mode could never be trained with
+    return aside(lambda: torch.tensor(value, dtype=dtype, device=device))  # type: ignore[no-any-return]
 
 
 def check_fits(what: str, value: Tensor, x_T: Tensor) -> None:

@@ -101,7 +101,7 @@ def PLIF(tau: float | Tensor = 2.0, **values: Any) -> Neuron:  # noqa: N802
     Fang et al., ICCV 2021, eq. 9.
     """
     tau = torch.as_tensor(tau, dtype=torch.float32)
-    if not bool((tau > 1).all()):
+    if not tau.is_meta and not bool((tau > 1).all()):
         raise ValueError(f"PLIF got tau={tau.min().item():g}, expected more than 1; pass a larger time constant.")
     return LearnedTauLIF(w=torch.nn.Parameter(-(tau - 1).log()), **values)
 

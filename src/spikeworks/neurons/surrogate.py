@@ -75,7 +75,7 @@ class SurrogateType:
                 raise ValueError(f"{self.__name__} got {name}={value!r}, expected a finite number; pass one.")
         made = Surrogate(self, tuple((self.defaults | parameters).items()))
         try:
-            at_threshold = float(made.slope(torch.zeros(())))
+            at_threshold = float(made.slope(torch.zeros((), dtype=torch.float32, device="cpu")))
         except ZeroDivisionError:
             at_threshold = math.nan
         if not 0 <= at_threshold < math.inf:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from .llvm import constants, needs_states
+from .llvm import needs_states
 from .trace import Node, Operand, Program
 
 HEAD = "import triton\nimport triton.language as tl\n\n\n"
@@ -48,16 +48,16 @@ def _signature(name: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _load(program: Program) -> list[str]:
-    lines = [f"    c{k} = {_full(f'tl.load(c + {k})')}" for k in range(len(constants(program)))]
-    lines += [
-        f"    a{v} = tl.load(u{k} + j * u{k}_stride, mask=mask, other=1.0)" for k, v in enumerate(program.frontier)
-    ]  # 1.0: lanes outside must not divide by zero
+    lines = [f"    c{k} = {_full(f'tl.load(c + {k})')}" for k in range(len(program.literals))]
+    for k, v in enumerate(program.frontier):  # 1.0: lanes outside must not divide by zero
+        loaded = f"tl.load(u{k} + j * u{k}_stride, mask=mask, other=1.0)"
+        lines.append(f"    a{v} = {loaded}{' != 0.0' if program.is_mask(v) else ''}")
     return lines
 
 
 def _write_out(program: Program, results: Sequence[Operand], indent: str) -> list[str]:
     return [
-        f"{indent}a{value} = {_expression(program, node)}"
+        f"{indent}a{value} = {_expression(node)}"
         for value, node in program.live([r for r in results if isinstance(r, int)])
     ]
 
@@ -71,7 +71,7 @@ def forward(program: Program) -> str:
     lines += ["    x += i", "    y += i", "    for _ in range(steps):"]
     lines += ["        a0 = tl.load(x, mask=mask, other=0.0).to(tl.float32)"]
     lines += _write_out(program, [program.output, *program.new_states], "        ")
-    lines += [f"        tl.store(y, {_whole(program, program.output)}.to(y.dtype.element_ty), mask=mask)"]
+    lines += [f"        tl.store(y, {_whole(program.output)}.to(y.dtype.element_ty), mask=mask)"]
     lines += _assign(program, states, program.new_states)
     lines += ["        x += x_stride", "        y += count"]
     lines += [f"    tl.store(v{k}_end + i, a{v}, mask=mask)" for k, v in enumerate(states)]
@@ -103,8 +103,8 @@ def backward(program: Program) -> str:
     lines += ["        a0 = tl.load(xs, mask=mask, other=0.0).to(tl.float32)"]
     lines += [f"        a{program.grad_output} = tl.load(g, mask=mask, other=0.0).to(tl.float32)"]
     lines += _write_out(program, results, "        ")
-    lines += [f"        tl.store(gx, {_whole(program, program.grad_x)}.to(gx.dtype.element_ty), mask=mask)"]
-    lines += [f"        total{p} += {_name(program, r)}" for p, r in enumerate(program.grad_parameters)]
+    lines += [f"        tl.store(gx, {_whole(program.grad_x)}.to(gx.dtype.element_ty), mask=mask)"]
+    lines += [f"        total{p} += {_name(r)}" for p, r in enumerate(program.grad_parameters)]
     lines += _assign(program, ends, program.grad_states)
     lines += ["        xs -= x_stride", "        g -= g_stride", "        gx -= count"]
     lines += [f"    tl.store(gv{k} + i, a{v}, mask=mask)" for k, v in enumerate(ends)]
@@ -116,20 +116,19 @@ def _assign(program: Program, targets: Sequence[int], results: Sequence[Operand]
     """All at once: a new state may be made of another's old value. What is carried stays float32 and of one shape."""
     if not targets:
         return []
-    left, right = (f"a{t}" for t in targets), (_whole(program, r) for r in results)
+    left, right = (f"a{t}" for t in targets), (_whole(r) for r in results)
     return [f"        {', '.join(left)} = {', '.join(right)}"]
 
 
-def _name(program: Program, a: Operand) -> str:
+def _name(a: Operand) -> str:
     """A value's name, or a literal that stays in the code."""
     if isinstance(a, int):
-        return f"a{a}"
-    known = constants(program)
-    return f"c{known.index(a)}" if a in known else repr(a) if math.isfinite(a) else f'float("{a}")'
+        return f"a{a}" if a >= 0 else f"c{-1 - a}"
+    return repr(a) if math.isfinite(a) else f'float("{a}")'
 
 
-def _whole(program: Program, a: Operand) -> str:
-    name = _name(program, a)
+def _whole(a: Operand) -> str:
+    name = _name(a)
     return name if name[0] in "ac" else _full(name)
 
 
@@ -137,10 +136,14 @@ def _full(scalar: str) -> str:
     return f"tl.full([BLOCK], {scalar}, tl.float32)"
 
 
-def _expression(program: Program, node: Node) -> str:
+def _expression(node: Node) -> str:
     literals = all(isinstance(a, float) for a in node.args)
-    name = _whole if literals or node.op in ("div", "pow") else _name  # Triton's functions take no literals
-    return _EXPRESSIONS[node.op](*(name(program, a) for a in node.args))
+    name = _whole if literals or node.op in _BLOCKS else _name
+    return _EXPRESSIONS[node.op](*map(name, node.args))
+
+
+_BLOCKS = ("div", "pow", "maximum", "minimum", "clamp", "clamp_min", "clamp_max")
+"""What takes no plain number for an operand."""
 
 
 def _form(text: str) -> Callable[..., str]:
@@ -148,11 +151,11 @@ def _form(text: str) -> Callable[..., str]:
 
 
 def _most(a: str, b: str) -> str:
-    return f"tl.where({a} < {b}, {b}, {a})"
+    return f"tl.where(({a} > {b}) | ({a} != {a}), {a}, {b})"
 
 
 def _least(a: str, b: str) -> str:
-    return f"tl.where({a} > {b}, {b}, {a})"
+    return f"tl.where(({a} < {b}) | ({a} != {a}), {a}, {b})"
 
 
 def _expm1(a: str) -> str:  # Kahan: the rounding of exp cancels against that of its logarithm
@@ -191,7 +194,7 @@ _EXPRESSIONS: dict[str, Callable[..., str]] = {
     "logical_and": _form("{0} & {1}"), "logical_or": _form("{0} | {1}"), "logical_not": _form("{0} == 0"),
     "to_bool": _form("{0} != 0.0"), "to_float": _form("tl.where({0}, 1.0, 0.0)"),
     "where": _form("tl.where({0}, {1}, {2})"),
-    "neg": _form("-{0}"), "abs": _form("tl.abs({0})"), "relu": lambda a: _most(a, "0.0"),
+    "neg": _form("-{0}"), "abs": _form("tl.abs({0})"), "relu": _form("tl.where({0} < 0.0, 0.0, {0})"),
     "sgn": _form("tl.where({0} > 0.0, 1.0, tl.where({0} < 0.0, -1.0, 0.0))"),
     "sqrt": _form("tl.sqrt_rn({0})"), "rsqrt": _form(f"tl.div_rn({_full('1.0')}, tl.sqrt_rn({{0}}))"),
     "square": _form("{0} * {0}"), "cube": _form("{0} * {0} * {0}"),
@@ -206,8 +209,9 @@ _EXPRESSIONS: dict[str, Callable[..., str]] = {
     "sigmoid": _form(f"tl.div_rn({_full('1.0')}, 1.0 + tl.exp(-{{0}}))"),
     "add_scaled": _form("{0} + {1} * {2}"), "sub_scaled": _form("{0} - {1} * {2}"),
     "addcmul": _form("{0} + {3} * {1} * {2}"),
-    "maximum": _most, "minimum": _least, "clamp_min": _most, "clamp_max": _least,
-    "clamp": lambda a, low, high: _least(f"({_most(a, low)})", high),
+    "maximum": _most, "minimum": _least,
+    "clamp_min": lambda a, low: _most(low, a), "clamp_max": lambda a, high: _least(high, a),
+    "clamp": lambda a, low, high: _least(high, f"({_most(low, a)})"),
     "sigmoid_backward": _form("{0} * (1.0 - {1}) * {1}"), "tanh_backward": _form("{0} * (1.0 - {1} * {1})"),
     "threshold_backward": _form("tl.where({1} <= {2}, 0.0, {0})"),
     "hardtanh_backward": _form("tl.where(({1} > {2}) & ({1} < {3}), {0}, 0.0)"),
