@@ -1,5 +1,8 @@
 """Parallel spiking neurons against the sum written out."""
 
+import copy
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -105,6 +108,55 @@ def test_low_precision_is_computed_in_float32(dtype):
         x_T = (3 * torch.rand(4, 50)).to(dtype)
         assert layer(x_T).dtype == dtype
         assert torch.equal(layer(x_T).float(), layer(x_T.float()))
+
+
+KINDS = [lambda: PSN(8), lambda: MaskedPSN(8, 3, mask=0.3), lambda: SlidingPSN(3)]
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_autocast_leaves_the_membrane_in_float32(make):
+    torch.manual_seed(0)
+    layer, x_T = make(), 3 * torch.randn(8, 32, 32)
+    nn.init.constant_(layer.bias, -0.3)
+    expected_T = layer(x_T)
+    with torch.autocast("cpu", torch.bfloat16):
+        y_T = layer(x_T)
+    assert y_T.dtype == x_T.dtype
+    assert torch.equal(y_T, expected_T)
+    assert 0 < y_T.mean() < 1
+
+
+@pytest.mark.parametrize("make", KINDS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_modules_compute_in_float32(make, dtype):
+    torch.manual_seed(0)
+    layer = make().to(dtype)
+    same = copy.deepcopy(layer).float()  # the rounded weights, in float32
+    x_T = (3 * torch.randn(8, 50)).to(dtype).requires_grad_()
+    y_T = layer(x_T)
+    assert y_T.dtype == dtype
+    assert torch.equal(y_T.float(), same(x_T.float()))
+    y_T.sum().backward()
+    assert {p.grad.dtype for p in (x_T, *layer.parameters())} == {dtype}
+    assert layer(x_T.double()).dtype == torch.float64  # whatever the module is in
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_a_membrane_is_refused_for_what_is_in_it_only(make):
+    torch.manual_seed(0)
+    x_T = torch.full((8, 50), 1e38)
+    assert 0 < make()(x_T).mean() <= 1  # finite, though its sum is not
+    for bad in (math.nan, math.inf, -math.inf):
+        x_T[7, 49] = bad
+        with pytest.raises(ValueError, match="drove its membrane to NaN or infinity"):
+            make()(x_T)
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_where_there_are_no_values_to_look_at_it_runs(make):
+    layer, x_T = make(), torch.randn(8, 6, 5)
+    assert torch.equal(torch.func.vmap(layer, 1, 1)(x_T.unsqueeze(2)).squeeze(2), layer(x_T))
+    assert layer.to("meta")(x_T.to("meta")).shape == x_T.shape
 
 
 @pytest.mark.parametrize("layer", [PSN(4), MaskedPSN(4, 2), SlidingPSN(3)])

@@ -12,7 +12,7 @@ from torch import nn
 
 import spikeworks as sw
 from spikeworks import models
-from spikeworks.layers import PSN, SNN, Dropout, Repeat, Spiking, TemporalEffectiveBatchNorm, last
+from spikeworks.layers import PSN, SNN, Checkpoint, Dropout, Repeat, Spiking, TemporalEffectiveBatchNorm, last
 from spikeworks.models import ALL, Block, ResNetConfig
 
 SMALL = {name: {"width": 0.125} for name in ALL}
@@ -279,8 +279,58 @@ def test_dropout_is_held_over_time_in_the_spiking_form_only():
         (lambda: models.resnet18(stem="large"), "stem='large'"),
         (lambda: models.sew_resnet18(connect="or"), "connect='or'"),
         (lambda: models.sew_resnet18(connect="and", zero_init=True), "silence all"),
+        (lambda: models.vgg9(neuron=sw.LIF), "Spiking got LIF as neuron, expected a Neuron such as"),
+        (lambda: models.resnet20(neuron=nn.ReLU), "Spiking got ReLU as neuron"),
+        (lambda: models.vgg9(activation=sw.LIF()), r"vgg9 got activation=LIF\(.*such as nn.ReLU; .* pass neuron="),
+        (lambda: models.resnet20(activation=sw.LIF), "resnet20 got activation=LIF, expected what makes a new module"),
+        (lambda: models.resnet20(activation=nn.ReLU()), r"resnet20 got activation=ReLU\(\), expected what makes a new"),
+        (lambda: models.vgg9(width=-1.0), r"VGG got width=-1.0, expected more than 0"),
+        (lambda: models.vgg9(width=math.nan), r"VGG got width=nan, expected more than 0"),
+        (lambda: models.vgg9(classes=0), "VGG got classes=0, expected a whole number of at least 1"),
+        (lambda: models.vgg9(in_channels=0), "VGG got in_channels=0"),
+        (lambda: models.vgg9(image=0), "VGG got image=0"),
+        (lambda: models.vgg9(image=(32, -1)), "VGG got image=-1"),
+        (lambda: models.vgg9(hidden=(12, 0)), "VGG got hidden=0"),
+        (lambda: models.vgg9(dropout=1.0), "VGG got dropout=1.0, expected 0 <= dropout < 1"),
+        (lambda: models.VGGConfig((64, "max"), ()), "VGG got plan='max'"),
+        (lambda: models.resnet18(width=0.0), "ResNet got width=0.0, expected more than 0"),
+        (lambda: models.ms_resnet18(classes=-2), "ResNet got classes=-2, expected a whole number of at least 1"),
+        (lambda: models.sew_resnet18(in_channels=1.5), "ResNet got in_channels=1.5"),
+        (lambda: ResNetConfig((1, 0), (4, 8)), "ResNet got blocks=0"),
+        (lambda: ResNetConfig((1, 1), (4, -8)), "ResNet got channels=-8"),
+        (lambda: ResNetConfig((1, 1), (4,)), r"ResNet got blocks=\(1, 1\) and channels=\(4,\), expected as many"),
+        (lambda: ResNetConfig((), ()), r"ResNet got blocks=\(\)"),
     ],
 )
-def test_contradictions_are_refused(wrong, said):
-    with pytest.raises(ValueError, match=said):
+def test_contradictions_and_impossible_sizes_are_refused(wrong, said):
+    with pytest.raises(ValueError, match=said) as refusal:
         wrong()
+    assert "\n" not in str(refusal.value)
+    assert str(refusal.value).endswith(".")
+
+
+def test_models_compose():
+    part = small("resnet20", neuron=sw.LIF(threshold=0.4), decode=None).eval()
+    head, x_T = nn.Sequential(nn.Linear(5, 5), Spiking(sw.IF())), images(3, 2, 3, 16, 16)
+    net = SNN(nn.Sequential(part, head))
+    assert torch.equal(net(x_T), SNN(head)(part(x_T)))
+    first_T, state = net.stream(x_T[:1])
+    assert torch.allclose(torch.cat([first_T, net.stream(x_T[1:], state)[0]]), net(x_T))
+    with pytest.raises(ValueError, match="with encode or decode, expected neither"):
+        SNN(nn.Sequential(small("resnet20", neuron=sw.LIF()), head))(x_T)
+
+
+@pytest.mark.parametrize("name", ["vgg9", "sew_resnet20"])
+def test_checkpointed_stages_train_as_the_whole_does(name):
+    def gradients(wrap):
+        net = small(
+            name, neuron=sw.PLIF(tau=2.0, threshold=0.5), steps=3, **({"dropout": 0.5} if name == "vgg9" else {})
+        )
+        for where in ("features",) if name == "vgg9" else ("stages.0", "stages.1", "stages.2"):
+            net.network.set_submodule(where, wrap(net.network.get_submodule(where)))
+        torch.manual_seed(0)
+        nn.functional.cross_entropy(net(images(4, 3, 32, 32)), torch.arange(4)).backward()
+        return [p.grad for p in net.parameters()] + list(net.buffers())
+
+    plain, checkpointed = gradients(lambda part: part), gradients(Checkpoint)
+    assert all(torch.equal(a, b) for a, b in zip(plain, checkpointed, strict=True))

@@ -1,5 +1,6 @@
 """What a network is made of: layers that see time, what runs a network over it, and codes from and to numbers."""
 
+from .checkpoint import Checkpoint as Checkpoint
 from .decode import first_spike as first_spike
 from .decode import last as last
 from .decode import maximum as maximum
@@ -20,11 +21,11 @@ from .parallel import SlidingPSN as SlidingPSN
 from .recurrent import Recurrent as Recurrent
 from .recurrent import RecurrentState as RecurrentState
 from .spiking import Spiking as Spiking
+from .state import NetworkState as NetworkState
+from .state import batch as batch
+from .state import detach as detach
+from .state import move as move
 from .time import SNN as SNN
 from .time import Delay as Delay
-from .time import NetworkState as NetworkState
 from .time import Repeat as Repeat
 from .time import Temporal as Temporal
-from .time import batch as batch
-from .time import detach as detach
-from .time import move as move

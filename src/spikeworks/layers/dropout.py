@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .state import like_a_step
 from .time import Temporal
 
 
@@ -26,6 +27,8 @@ class Dropout(Temporal):
 
     def run(self, x_T: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """``[T, B, ...]`` → the same with units zeroed and the others scaled by 1/(1 − p)."""
+        if state is not None:
+            like_a_step(self, x_T, state)
         if not self.training:
             return x_T, state
         if state is None:

@@ -16,7 +16,8 @@ from ..neurons import IF, Parameter, State, neuron, scan, spike
 from ..neurons import surrogate as sg
 from ..neurons.state import compute_dtype
 from ..neurons.surrogate import Surrogate
-from .time import Repeat, Temporal, at_least
+from .check import at_least, floating
+from .time import Repeat, Temporal
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Population:
         return torch.exp(-(((x.unsqueeze(-1) - centres) / width) ** 2) / 2)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if not bool(_floating("Population", x).isfinite().all()):
+        if not bool(floating("Population", x).isfinite().all()):
             raise ValueError("Population got NaN or infinity, expected finite values; clean the input.")
         excitation = self.excite(x)
         if self.random:
@@ -174,7 +175,7 @@ class Delta(Temporal):
     def run(self, x_T: Tensor, state: State | None) -> tuple[Tensor, State]:
         """``[T, B, ...]`` → signed spikes ``[T, B, ...]`` and the reference."""
         if state is None:
-            state = (_floating("Delta", x_T)[0].clone(),)
+            state = (floating("Delta", x_T)[0].clone(),)
         return scan(self.neuron, x_T, state)
 
     def extra_repr(self) -> str:
@@ -190,15 +191,8 @@ def bernoulli(p: Tensor, steps: int, generator: torch.Generator | None = None) -
     return (draws.to(p.device) < p).to(p.dtype)
 
 
-def _floating(owner: str, x: Tensor) -> Tensor:
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"{owner} got {got}, expected a floating-point tensor; convert it (bytes: x.float() / 255).")
-    return x
-
-
 def _unit(owner: str, x: Tensor) -> Tensor:
-    if not bool(((_floating(owner, x) >= 0) & (x <= 1)).all()):  # written so that NaN fails
+    if not bool(((floating(owner, x) >= 0) & (x <= 1)).all()):  # written so that NaN fails
         low, high = x.min().item(), x.max().item()
         raise ValueError(f"{owner} got values from {low:g} to {high:g}, expected all in [0, 1]; scale the input.")
     return x

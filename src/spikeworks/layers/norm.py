@@ -10,7 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .time import Temporal, at_least, span
+from .check import at_least
+from .state import span, unfit
+from .time import Temporal
 
 
 class AnyBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -46,6 +48,8 @@ class ThresholdDependentBatchNorm(Temporal):
 
     def run(self, x_T: Tensor, state: None) -> tuple[Tensor, None]:
         """``[T, B, C, ...]`` → the same, normalised."""
+        if state is not None:
+            raise unfit(self, state, "none")
         return _pooled(self.norm, x_T), None
 
 

@@ -3,11 +3,16 @@
 ``h = W x + b`` over the time axis, ``s = Θ(h)``. Fang et al., NeurIPS 2023, "Parallel Spiking Neurons with High
 Efficiency and Ability to Learn Long-term Dependencies"; initial values follow SpikingJelly 2.0: W Kaiming-uniform with
 a = √5 (the sliding one halves per step into the past), b = −1, atan surrogate.
+
+Input is any floating dtype; h is float32 (float64 for float64 input) under autocast and in half-precision modules, too.
+On the CPU a membrane that comes to NaN or infinity is refused, as in :func:`spikeworks.scan`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -15,9 +20,12 @@ from torch import Tensor, nn
 
 from ..neurons import spike
 from ..neurons import surrogate as sg
+from ..neurons.eager import is_concrete
 from ..neurons.state import compute_dtype
 from ..neurons.surrogate import Surrogate
-from .time import Temporal, at_least, recent, span
+from .check import at_least, floating
+from .state import carried, counted, recent, span, unfit
+from .time import Temporal
 
 
 class PSN(Temporal):
@@ -39,12 +47,12 @@ class PSN(Temporal):
 
     def run(self, x_T: Tensor, state: int | None) -> tuple[Tensor, int]:
         """``[T, B, ...]`` with T = ``steps`` → spikes of the same shape."""
-        if state is not None or x_T.shape[0] != self.steps:
+        if (seen := counted(self, state)) or x_T.shape[0] != self.steps:
             raise ValueError(
-                f"PSN got a window of {x_T.shape[0]} steps after {state or 0}, expected all {self.steps} at once; it "
+                f"PSN got a window of {x_T.shape[0]} steps after {seen}, expected all {self.steps} at once; it "
                 "is not causal, use SlidingPSN for streams."
             )
-        return _fire(self.weight, x_T, self.bias, self.surrogate), self.steps
+        return _fire(self, x_T, lambda x: _product(self.weight, x, self.bias)), self.steps
 
     def extra_repr(self) -> str:
         """Steps and surrogate."""
@@ -91,18 +99,24 @@ class MaskedPSN(PSN):
 
     def run(self, x_T: Tensor, state: MaskedState | None) -> tuple[Tensor, MaskedState]:  # type: ignore[override]
         """``[T, B, ...]`` → spikes of the same shape; T below ``steps``, or a state, needs λ = 1."""
+        if state is not None and not isinstance(state, MaskedState):
+            raise unfit(self, state, "a MaskedState")
         seen, past = state or MaskedState(0, ())
         first, end = span(self, x_T, seen, self.steps)
+        past = carried(self, x_T, past, min(first, self.order - 1))
         if end - first < self.steps and self.mask < 1:
             raise ValueError(
                 f"MaskedPSN got {end - first} of {self.steps} steps with mask={self.mask.item():g}, expected mask=1 "
                 "for a part of them; it is not causal before, call anneal(1.0)."
             )
-        weight = self.weight * (self.mask * self.band + (1 - self.mask))
+
+        def membrane(known_T: Tensor) -> Tensor:
+            weight, band, mask = (tensor.to(known_T.dtype) for tensor in (self.weight, self.band, self.mask))
+            part = (weight * (mask * band + (1 - mask)))[first:end, end - known_T.shape[0] : end]
+            return _product(part, known_T, self.bias[first:end])
+
         known_T = torch.cat([torch.stack(past), x_T]) if past else x_T
-        part = weight[first:end, end - known_T.shape[0] : end]
-        out_T = _fire(part, known_T, self.bias[first:end], self.surrogate)
-        return out_T, MaskedState(end, recent(past, x_T, self.order - 1))
+        return _fire(self, known_T, membrane), MaskedState(end, recent(past, x_T, self.order - 1))
 
     def extra_repr(self) -> str:
         """Steps, order and surrogate."""
@@ -128,20 +142,40 @@ class SlidingPSN(Temporal):
 
     def run(self, x_T: Tensor, state: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """``[T, B, ...]`` → spikes of the same shape and the inputs to carry on from."""
-        past = (torch.zeros_like(x_T[0]),) * (self.order - 1) if state is None else state
-        known_T = (torch.stack((*past, *x_T.unbind(0))) if past else x_T).to(compute_dtype(x_T))
-        h_T = sum((w * known_T[i : i + x_T.shape[0]] for i, w in enumerate(self.weight)), self.bias)
-        return spike(h_T, self.surrogate).to(x_T.dtype), recent(past, x_T, self.order - 1)
+        past = carried(self, x_T, state, self.order - 1)
+
+        def membrane(known_T: Tensor) -> Tensor:
+            weight, bias = self.weight.to(known_T.dtype), self.bias.to(known_T.dtype)
+            return sum((w * known_T[i : i + x_T.shape[0]] for i, w in enumerate(weight)), bias)
+
+        known_T = torch.stack((*past, *x_T.unbind(0))) if past else x_T
+        return _fire(self, known_T, membrane), recent(past, x_T, self.order - 1)
 
     def extra_repr(self) -> str:
         """Order and surrogate."""
         return f"order={self.order}, surrogate={self.surrogate!r}"
 
 
-def _fire(weight: Tensor, x_T: Tensor, bias: Tensor, surrogate: Surrogate) -> Tensor:
-    """``Θ(weight · x + bias)`` over the first axis; a memory layout such as channels_last is kept, not copied away."""
+def _fire(layer: PSN | SlidingPSN, x_T: Tensor, membrane: Callable[[Tensor], Tensor]) -> Tensor:
+    """``Θ(membrane(x))``, x and the membrane in float32 or float64 whatever autocast would like."""
+    name, device = type(layer).__name__, x_T.device.type
+    plain = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+    with plain:
+        h_T = membrane(floating(name, x_T).to(compute_dtype(x_T)))
+        looking = device == "cpu" and not torch.compiler.is_compiling() and is_concrete(h_T)  # on a GPU it would stall
+        # a sum takes one pass, and is finite only if all are; large ones may overflow it, so it does not convict
+        if looking and not math.isfinite(h_T.sum().item()) and not bool(h_T.isfinite().all()):
+            raise ValueError(
+                f"{name} got input that drove its membrane to NaN or infinity, expected finite values; check the input "
+                "and the weights before this neuron."
+            )
+        return spike(h_T, layer.surrogate).to(x_T.dtype)
+
+
+def _product(weight: Tensor, x_T: Tensor, bias: Tensor) -> Tensor:
+    """``weight · x + bias`` over the first axis; a memory layout such as channels_last is kept, not copied away."""
     order = sorted(range(1, x_T.dim()), key=lambda axis: -x_T.stride(axis))
-    packed_T = x_T.permute(0, *order).to(compute_dtype(x_T))
+    packed_T, weight, bias = x_T.permute(0, *order), weight.to(x_T.dtype), bias.to(x_T.dtype)
     h_T = torch.addmm(bias.unsqueeze(1), weight, packed_T.flatten(1)).unflatten(1, packed_T.shape[1:])
     back = sorted(range(len(order)), key=lambda axis: order[axis])
-    return spike(h_T, surrogate).to(x_T.dtype).permute(0, *(axis + 1 for axis in back))
+    return h_T.permute(0, *(axis + 1 for axis in back))

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .time import SNN, NetworkState, Temporal
+from .state import NetworkState, like_a_step, unfit
+from .time import SNN, Temporal
 
 
 class RecurrentState(NamedTuple):
@@ -23,18 +24,27 @@ class Recurrent(Temporal):
 
     Time is walked step by step in Python, as each step needs the one before.
 
-    :param layer: a temporal layer whose output has the shape of its input, e.g. ``Spiking(LIF())``.
+    :param layer: a temporal layer or an ``SNN`` whose output has the shape of its input, e.g. ``Spiking(LIF())``.
     :param feedback: any module from ``[B, ...]`` to the same shape, e.g. ``nn.Linear(100, 100)``; it may hold temporal
         layers (``Delay(3)``), which see time as everywhere.
+    :raises ValueError: if one of them is something else.
     """
 
-    def __init__(self, layer: Temporal, feedback: nn.Module) -> None:
+    def __init__(self, layer: Temporal | SNN, feedback: nn.Module) -> None:
         super().__init__()
+        if not isinstance(layer, Temporal | SNN):
+            raise ValueError(
+                f"Recurrent got {type(layer).__name__} as layer, expected a temporal layer such as Spiking(LIF()) or "
+                "an SNN; wrap other networks in SNN(...)."
+            )
         self.layer, self.feedback = layer, SNN(feedback)
 
     def run(self, x_T: Tensor, state: RecurrentState | None) -> tuple[Tensor, RecurrentState]:
         """``[T, B, ...]`` → the layer's output ``[T, B, ...]`` and what to carry on."""
+        if state is not None and not isinstance(state, RecurrentState):
+            raise unfit(self, state, "a RecurrentState")
         held, y, fed = state or RecurrentState(None, torch.zeros_like(x_T[0]), {})
+        like_a_step(self, x_T, y)
         outputs = []
         for x in x_T.unbind(0):
             back, fed = self.feedback.step(y, fed)

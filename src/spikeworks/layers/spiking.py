@@ -2,41 +2,78 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..neurons import Neuron, State, forecast, scan
+from ..neurons import Neuron, State, forecast, scan, start
+from ..neurons.state import check_fits, compute_dtype
 from .time import Temporal
+
+_OF_SCAN = frozenset(inspect.signature(scan).parameters)
 
 
 class Spiking(Temporal):
     """A neuron as ``nn.Module``: owns the neuron's tensors, runs it over time, holds no state.
 
     :param neuron: e.g. ``sw.LIF(tau=2.0)``. Its ``nn.Parameter`` values become this layer's own learnable
-        parameters (copied: two layers made from one neuron learn apart), its tensors become buffers.
+        parameters (copied: two layers made from one neuron learn apart), its tensors become buffers. So do initial
+        values that are tensors, under the name of their state: ``IF().starting(v=...)`` gives ``initial_v``.
     :param backend: as in :func:`spikeworks.scan`; ``"auto"`` resolves at the first call.
+    :raises ValueError: if ``neuron`` is no :class:`~spikeworks.neurons.Neuron`, or one of its tensors has a name that a
+        module or ``scan`` needs for itself.
     """
 
     def __init__(self, neuron: Neuron, backend: str = "auto") -> None:
         super().__init__()
-        self.neuron, self.backend = neuron, backend
-        tensors = {name: value for name, value in neuron.parameters.items() if isinstance(value, Tensor)}
-        self.learned = tuple(tensors)
-        for name, value in tensors.items():
-            if isinstance(value, nn.Parameter):
-                setattr(self, name, nn.Parameter(value.detach().clone(), value.requires_grad))
-            else:
-                self.register_buffer(name, value.detach().clone())
+        if not isinstance(neuron, Neuron):
+            raise ValueError(
+                f"Spiking got {getattr(neuron, '__name__', type(neuron).__name__)} as neuron, expected a Neuron such "
+                "as sw.LIF(); call the type to make one."
+            )
+        learned = {name: value for name, value in neuron.parameters.items() if isinstance(value, Tensor)}
+        started = {name: value for name, value in neuron.initial.items() if isinstance(value, Tensor)}
+        self.backend, self.learned, self.started = backend, tuple(learned), tuple(started)
+        # the values are here, and follow this layer to a device: what the neuron started from must not be read
+        self.neuron = neuron.starting(**dict.fromkeys(started, 0.0)) if started else neuron
+        for name, value in (*learned.items(), *((f"initial_{name}", value) for name, value in started.items())):
+            self._own(name, value)
+
+    def _own(self, name: str, value: Tensor) -> None:
+        if name in _OF_SCAN or hasattr(self, name):
+            raise ValueError(
+                f"Spiking got a {self.neuron.kind.__name__} with a tensor named {name!r}, expected a name that modules "
+                "and scan leave free; rename it in the neuron's step."
+            )
+        if isinstance(value, nn.Parameter):
+            self.register_parameter(name, nn.Parameter(value.detach().clone(), value.requires_grad))
+        else:
+            self.register_buffer(name, value.detach().clone())
 
     def run(self, x_T: Tensor, state: State | None) -> tuple[Tensor, Any]:
         """``[T, B, ...]`` → spikes ``[T, B, ...]`` and the membrane state after the last step."""
-        return scan(self.neuron, x_T, state, self.backend, **{name: getattr(self, name) for name in self.learned})
+        tensors = self._tensors()
+        if state is None and self.started:
+            state = self._start(x_T, tensors)
+        return scan(self.neuron, x_T, state, self.backend, **tensors)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in self.learned}
+
+    def _start(self, x_T: Tensor, tensors: dict[str, Tensor]) -> State:
+        given = {name: getattr(self, f"initial_{name}") for name in self.started}
+        for name, value in given.items():
+            check_fits(f"initial {name}", value, x_T)
+        own = {name: value.to(compute_dtype(x_T)).expand(x_T.shape[1:]) for name, value in given.items()}
+        return start(self.neuron, x_T, tensors)._replace(**own)  # type: ignore[attr-defined]
 
     def extra_repr(self) -> str:
-        """The neuron and its backend, and what ``"auto"`` comes to where this layer is."""
+        """The neuron as it is now and its backend, and what ``"auto"`` comes to where this layer is."""
         device = next(chain(self.parameters(), self.buffers(), (torch.empty(0),))).device
         chosen = f" ({forecast(self.neuron, device)})" if self.backend == "auto" else ""
-        return f"{self.neuron!r}, backend={self.backend!r}{chosen}"
+        shown = replace(self.neuron, parameters={**self.neuron.parameters, **self._tensors()})
+        return f"{shown!r}, backend={self.backend!r}{chosen}"

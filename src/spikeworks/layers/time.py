@@ -15,14 +15,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
-NetworkState = dict[str, Any]
-"""What the temporal layers of a network carry: layer name → its state (tensors, or tuples of tensors)."""
+from .check import at_least, describe, in_time
+from .state import NetworkState, carried, recent, unfit
 
 
 def unfold(x: Tensor, steps: int) -> Tensor:
     """``[T·B, ...]`` as ``[T, B, ...]``, without a copy; B may be 0."""
+    if not isinstance(x, Tensor) or x.dim() == 0 or x.shape[0] % steps:
+        raise ValueError(
+            f"SNN got {describe(x)} inside, expected one tensor whose first axis is time and batch folded, a multiple "
+            f"of T={steps}; let the layers keep the batch axis."
+        )
     return x.unflatten(0, (steps, x.shape[0] // steps))
 
 
@@ -37,49 +41,96 @@ class Passage:
 
     def through(self, layer: Temporal, x: Tensor) -> Tensor:
         """Run a temporal layer on folded ``[T·B, ...]``, with the state it left in the previous window."""
+        if layer not in self.names:
+            raise ValueError(
+                f"SNN got {type(layer).__name__} inside, which is not among the modules of its network, expected every "
+                "temporal layer to be; assign it as an attribute or use nn.ModuleList in place of a list."
+            )
         key = self.names[layer]
         while key in self.outgoing:  # the same layer called again in one forward has a state of its own
             key += "'"
-        y_T, self.outgoing[key] = layer.run(unfold(x, self.steps), self.incoming.get(key))
+        # what a layer calls while it runs sees time as the layer itself does: unfolded
+        y_T, self.outgoing[key] = during(None, layer.run, unfold(x, self.steps), self.incoming.get(key))
         return y_T.flatten(0, 1)
 
 
-class _Thread(threading.local):
-    passage: Passage | None = None  # the window this thread is in, while an SNN runs (torch.compile traces it)
+class _Thread(threading.local):  # torch.compile traces it
+    passage: Passage | None = None  # the window this thread is in; None where tensors are [T, B, ...]
+    known: bool = False  # whether somebody has said so
 
 
 _THREAD = _Thread()
 
 
+def during(passage: Passage | None, run: Callable[..., Any], *arguments: Any) -> Any:
+    """``run(*arguments)`` in that window; ``None``: in none, tensors are ``[T, B, ...]``."""
+    outer = _THREAD.passage, _THREAD.known
+    _THREAD.passage, _THREAD.known = passage, True
+    try:
+        return run(*arguments)
+    finally:
+        _THREAD.passage, _THREAD.known = outer
+
+
+def ambient(layer: nn.Module) -> Passage | None:
+    """The window that ``layer`` is called in; ``None`` if it is in none and takes ``[T, B, ...]``.
+
+    :raises ValueError: if a backward pass calls it, as ``torch.utils.checkpoint`` makes it do: the window is over.
+    """
+    # -1 is no backward pass; this is how torch.utils.checkpoint itself asks
+    if not _THREAD.known and not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
+        raise ValueError(
+            f"{type(layer).__name__} got called by a backward pass, which cannot tell whether time is folded, expected "
+            "a recomputation by sw.layers.Checkpoint; use it in place of torch.utils.checkpoint."
+        )
+    return _THREAD.passage
+
+
 class Temporal(nn.Module):
     """A layer that sees time. Subclasses define :meth:`run`; alone it is called on ``[T, B, ...]``, inside an
-    :class:`SNN` on folded tensors."""
+    :class:`SNN` on folded tensors. In :meth:`run` time is unfolded for whatever it calls."""
 
     def run(self, x_T: Tensor, state: Any) -> tuple[Tensor, Any]:
         """``x_T``: ``[T, B, ...]``; ``state``: as returned by the previous call, ``None`` for a fresh start."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """A fresh start on ``[T, B, ...]``; inside an :class:`SNN`, the running window folded to ``[T·B, ...]``."""
-        passage = _THREAD.passage
-        return self.run(x, None)[0] if passage is None else passage.through(self, x)
+        """A fresh start on ``[T, B, ...]``; inside an :class:`SNN`, the running window folded to ``[T·B, ...]``.
+
+        :raises ValueError: for an input of another kind, or when a backward pass calls it (see
+            :class:`~spikeworks.layers.Checkpoint`).
+        """
+        passage = ambient(self)
+        return self.stream(x)[0] if passage is None else passage.through(self, x)
 
     def stream(self, x_T: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Carry on from ``state``: ``[T, B, ...]`` → output ``[T, B, ...]`` and the state to pass next time."""
-        return self.run(x_T, state)
+        """Carry on from ``state``: ``[T, B, ...]`` → output ``[T, B, ...]`` and the state to pass next time.
+
+        :raises ValueError: for an input or a state of another kind or shape.
+        """
+        return self.run(in_time(type(self).__name__, x_T), state)
 
     def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """One live step: ``[B, ...]`` → output ``[B, ...]`` and the state to pass with the next."""
-        y_T, state = self.run(x.unsqueeze(0), state)
-        return y_T.squeeze(0), state
+        return _one_step(self, x, state)
+
+
+def _one_step(layer: Temporal | SNN, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    y_T, state = layer.stream(x.unsqueeze(0) if isinstance(x, Tensor) else x, state)
+    return y_T.squeeze(0), state
 
 
 class SNN(nn.Module):
     """Run a network of stateless and temporal layers over time.
 
+    Called inside of another SNN, it is a part of that one's network: time is folded already, and its states travel with
+    the others. ``encode`` and ``decode`` have no meaning there, since time neither begins nor ends: they are refused.
+    :meth:`stream` and :meth:`step` always run a window of their own.
+
     :param network: any module written for ``[B, ...]``, with :class:`Temporal` layers inside.
     :param encode: what turns the input into ``[T, B, ...]``, e.g. ``Repeat(4)`` for images; default: it already is.
     :param decode: what turns outputs ``[T, B, ...]`` into the answer, e.g. ``mean``; default: all steps.
+    :raises ValueError: if ``network`` is no ``nn.Module``.
     """
 
     def __init__(
@@ -87,10 +138,25 @@ class SNN(nn.Module):
         decode: Callable[[Tensor], Tensor] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        if not isinstance(network, nn.Module):
+            raise ValueError(
+                f"SNN got {describe(network)} as network, expected an nn.Module; a neuron becomes one by Spiking(...)."
+            )
         self.network, self.encode, self.decode = network, encode, decode
 
     def forward(self, x: Tensor) -> Tensor:
-        """A fresh start: ``encode`` → network over time → ``decode``. Nothing has to be reset, nothing leaks."""
+        """A fresh start: ``encode`` → network over time → ``decode``. Nothing has to be reset, nothing leaks.
+
+        :raises ValueError: with ``encode`` or ``decode`` inside of another SNN; for an input that is not in time; as
+            :meth:`Temporal.forward` when a backward pass calls it.
+        """
+        if self.encode is None and self.decode is None:
+            return self.stream(x)[0] if ambient(self) is None else self.network(x)
+        if _THREAD.passage is not None:
+            raise ValueError(
+                "SNN got called inside of another SNN with encode or decode, expected neither, as time is running; "
+                "build it without (a model: decode=None, no steps), or use its .network."
+            )
         y_T, _ = self.stream(self.encode(x) if self.encode else x)
         return self.decode(y_T) if self.decode else y_T
 
@@ -98,63 +164,28 @@ class SNN(nn.Module):
         """Carry on: ``[T, B, ...]`` and the state of the previous window → ``[T, B, ...]`` and the state after it.
 
         Neither ``encode`` nor ``decode`` applies: a stream already is in time, and so is its answer.
+
+        :raises ValueError: for an input that is not ``[T, B, ...]`` with T ≥ 1, a state that this network did not
+            return, or a temporal layer that is not among its modules.
         """
-        if x_T.dim() < 2 or x_T.shape[0] == 0:
-            raise ValueError(
-                f"SNN got an input of shape {tuple(x_T.shape)}, expected [T, B, ...] with T >= 1; time comes first."
-            )
+        in_time("SNN", x_T)
+        if state is not None and not isinstance(state, dict):
+            raise unfit(self, state, "a dict from layer names to states")
         names: dict[nn.Module, str] = {
             module: name for name, module in self.network.named_modules() if isinstance(module, Temporal)
         }
-        passage = Passage(x_T.shape[0], names, state or {})
-        if unknown := passage.incoming.keys() - {k for n in names.values() for k in (n, *_repeats(n, passage))}:
+        passage = Passage(x_T.shape[0], names, dict(state or {}))
+        if unknown := [key for key in passage.incoming if str(key).rstrip("'") not in names.values()]:
             raise ValueError(
-                f"SNN got a state for {sorted(unknown)}, expected layers among {sorted(names.values())}; "
+                f"SNN got a state for {sorted(map(str, unknown))}, expected layers among {sorted(names.values())}; "
                 "pass the state this network returned."
             )
-        outer, _THREAD.passage = _THREAD.passage, passage
-        try:
-            y = self.network(x_T.flatten(0, 1))
-        finally:
-            _THREAD.passage = outer
+        y = during(passage, self.network, x_T.flatten(0, 1))
         return unfold(y, x_T.shape[0]), passage.outgoing
 
     def step(self, x: Tensor, state: NetworkState | None = None) -> tuple[Tensor, NetworkState]:
         """One live step: ``[B, ...]`` → output ``[B, ...]`` and the state to pass with the next."""
-        y_T, state = self.stream(x.unsqueeze(0), state)
-        return y_T.squeeze(0), state
-
-
-def _repeats(name: str, passage: Passage) -> list[str]:
-    return [key for key in passage.incoming if key.rstrip("'") == name]
-
-
-def detach(state: Any) -> Any:
-    """The same state, cut from the graph: truncated back-propagation through time."""
-    return tree_map(lambda t: t.detach() if isinstance(t, Tensor) else t, state)
-
-
-def move(state: Any, *where: Any) -> Any:
-    """The same state on another device: ``move(state, "cuda")``."""
-    return tree_map(lambda t: t.to(*where) if isinstance(t, Tensor) else t, state)
-
-
-def batch(states: list[Any]) -> Any:
-    """Join the states of several streams along the batch axis (the first): serve them in one call.
-
-    :raises ValueError: if a layer counts steps and the streams stand at different steps.
-    """
-    return tree_map(_join, states[0], *states[1:])
-
-
-def _join(*values: Any) -> Any:
-    if isinstance(values[0], Tensor):
-        return torch.cat(values)
-    if any(value != values[0] for value in values):
-        raise ValueError(
-            f"batch got streams at steps {list(values)}, expected one step for all; join streams that started together."
-        )
-    return values[0]
+        return _one_step(self, x, state)
 
 
 @dataclass(frozen=True)
@@ -171,6 +202,8 @@ class Repeat:
         at_least("Repeat", "steps", self.steps, 1)
 
     def __call__(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise ValueError(f"Repeat got {describe(x)}, expected a tensor [B, ...]; convert it with torch.as_tensor.")
         return x.expand(self.steps, *x.shape)
 
 
@@ -190,34 +223,9 @@ class Delay(Temporal):
 
     def run(self, x_T: Tensor, state: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """``[T, B, ...]`` → the same, later; T may be less than the delay."""
-        past = (torch.zeros_like(x_T[0]),) * self.steps if state is None else state
+        past = carried(self, x_T, state, self.steps)
         return torch.stack((*past, *x_T.unbind(0))[: x_T.shape[0]]), recent(past, x_T, self.steps)
 
     def extra_repr(self) -> str:
         """The delay."""
         return f"steps={self.steps}"
-
-
-def recent(past: tuple[Tensor, ...], x_T: Tensor, count: int) -> tuple[Tensor, ...]:
-    """The last ``count`` of the inputs ``past`` and then ``x_T[0], x_T[1], ...``, copied; fewer if there are fewer."""
-    new = tuple(x.clone() for x in x_T[max(0, x_T.shape[0] - count) :].unbind(0))
-    return (*past[max(0, len(past) + len(new) - count) :], *new)
-
-
-def span(layer: nn.Module, x_T: Tensor, seen: int | None, limit: int) -> tuple[int, int]:
-    """Steps ``first`` to ``last`` (exclusive) of a window after ``seen`` steps; ``ValueError`` if ``last > limit``."""
-    first = seen or 0
-    last = first + x_T.shape[0]
-    if last > limit:
-        raise ValueError(
-            f"{type(layer).__name__} got steps {first} to {last - 1}, expected at most {limit} steps in all; build it "
-            f"with steps={last} or more, or start fresh (state=None)."
-        )
-    return first, last
-
-
-def at_least(owner: str, name: str, value: int, least: int) -> int:
-    """``value``, if it is a whole number ≥ ``least``; else ``ValueError`` in the name of ``owner``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{owner} got {name}={value!r}, expected a whole number of at least {least}; pass one.")
-    return value

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers import SNN, Dropout, Repeat, Spiking, mean
+from ..layers.check import at_least
 from ..neurons import Neuron
 
 Factory = Callable[[], nn.Module]
@@ -52,6 +53,9 @@ def constructor(make: Callable[..., nn.Module], **spiking: Any) -> Constructor:
         * ``channels_last``: keep convolution weights, and with them all feature maps, channels-last; on CPU and on GPU
           convolutions are faster so. The logits are equal up to rounding.
         * ``generator``: where initial weights are drawn from (a CPU generator); default torch's own.
+
+        It raises ``ValueError`` for arguments that contradict each other, an ``activation`` that is no factory of
+        modules, a ``neuron`` that is none, and what the model's config refuses.
     """
 
     @wraps(make)
@@ -66,7 +70,10 @@ def constructor(make: Callable[..., nn.Module], **spiking: Any) -> Constructor:
             raise ValueError(f"{make.__name__} got steps or encode without neuron, expected a neuron; pass one.")
         if steps is not None and encode is not None:
             raise ValueError(f"{make.__name__} got both steps and encode, expected one; steps=T is encode=Repeat(T).")
-        site = activation or nn.ReLU if neuron is None else lambda: Spiking(neuron, backend)
+
+        def site() -> nn.Module:
+            return _activation(make.__name__, activation or nn.ReLU) if neuron is None else Spiking(neuron, backend)
+
         network = make(classes, site, **({} if neuron is None else spiking) | options)
         initialise(network, generator)
         if channels_last:
@@ -98,6 +105,31 @@ def _hold_dropout(network: nn.Module) -> None:
         for name, child in parent.named_children():
             if isinstance(child, nn.Dropout):
                 setattr(parent, name, Dropout(child.p))
+
+
+def _activation(owner: str, factory: Factory) -> nn.Module:
+    made = None if isinstance(factory, nn.Module) or not callable(factory) else factory()
+    if not isinstance(made, nn.Module):
+        raise ValueError(
+            f"{owner} got activation={getattr(factory, '__name__', factory)}, expected what makes a new module at each "
+            "call, such as nn.ReLU; for a spiking network pass neuron= instead."
+        )
+    return made
+
+
+def check_sizes(owner: str, width: float, **counts: int | tuple[int, ...]) -> None:
+    """``ValueError`` in the name of ``owner`` unless width is positive and finite and all counts are 1 or more."""
+    if not 0 < width < math.inf:
+        raise ValueError(f"{owner} got width={width}, expected more than 0 and finite; 1 is the published width.")
+    for name, count in counts.items():
+        for value in count if isinstance(count, tuple | list) else (count,):
+            at_least(owner, name, value, 1)
+
+
+def check_choice(owner: str, name: str, value: str, known: tuple[str, ...]) -> None:
+    """``ValueError`` in the name of ``owner`` unless ``value`` is one of those known."""
+    if value not in known:
+        raise ValueError(f"{owner} got {name}={value!r}, expected one of {known}; choose one.")
 
 
 def scaled(channels: int, width: float) -> int:

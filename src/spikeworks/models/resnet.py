@@ -18,7 +18,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .build import Factory, Norm, constructor, scaled
+from .build import Factory, Norm, check_choice, check_sizes, constructor, scaled
 
 Form = Literal["plain", "sew", "ms"]
 Connect = Literal["add", "and", "iand"]
@@ -38,6 +38,7 @@ class ResNetConfig:
     :param width: factor on all channels, > 0.
     :param norm: makes the normalisation after each convolution.
     :param zero_init: start the last normalisation of each block at zero, so that a block starts as its shortcut.
+    :raises ValueError: for a size out of range, a choice that is not known, or choices that exclude each other.
     """
 
     blocks: tuple[int, ...]
@@ -52,13 +53,18 @@ class ResNetConfig:
     zero_init: bool = False
 
     def __post_init__(self) -> None:
-        for name, known in (
-            ("form", ("plain", "sew", "ms")),
-            ("connect", ("add", "and", "iand")),
-            ("stem", ("cifar", "imagenet")),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"ResNet got {name}={getattr(self, name)!r}, expected one of {known}; choose one.")
+        check_choice("ResNet", "form", self.form, ("plain", "sew", "ms"))
+        check_choice("ResNet", "connect", self.connect, ("add", "and", "iand"))
+        check_choice("ResNet", "stem", self.stem, ("cifar", "imagenet"))
+        check_sizes(
+            "ResNet", self.width, blocks=self.blocks, channels=self.channels, classes=self.classes,
+            in_channels=self.in_channels,
+        )  # fmt: skip
+        if not len(self.blocks) == len(self.channels) > 0:
+            raise ValueError(
+                f"ResNet got blocks={self.blocks} and channels={self.channels}, expected as many, one for each stage; "
+                "make them equally long."
+            )
         if self.zero_init and self.form == "sew" and self.connect == "and":
             raise ValueError(
                 "ResNet got zero_init with connect='and', expected 'add' or 'iand'; a silent branch would silence all."

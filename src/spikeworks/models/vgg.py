@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from .build import Factory, Norm, constructor, scaled
+from .build import Factory, Norm, check_choice, check_sizes, constructor, scaled
 
 Plan = tuple[int | Literal["pool"], ...]
 """Channels of each convolution, and where to pool."""
@@ -40,6 +40,7 @@ class VGGConfig:
     :param norm_hidden: makes one after each hidden fully connected layer. The constructors leave it out of the deep
         form, as the original does, and take ``nn.BatchNorm1d`` in the spiking form, where the hidden neurons are
         silent at the start without it (measured rate 0.000 with ``LIF()``, 0.035 with).
+    :raises ValueError: for a size out of range, or a pooling that is not known.
     """
 
     plan: Plan
@@ -53,6 +54,16 @@ class VGGConfig:
     norm: Norm = nn.BatchNorm2d
     norm_hidden: Norm | None = None
 
+    def __post_init__(self) -> None:
+        check_choice("VGG", "pool", self.pool, ("avg", "max"))
+        channels = tuple(item for item in self.plan if item != "pool")
+        check_sizes(
+            "VGG", self.width, plan=channels, hidden=self.hidden, classes=self.classes, in_channels=self.in_channels,
+            image=self.image,
+        )  # fmt: skip
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"VGG got dropout={self.dropout}, expected 0 <= dropout < 1; pass a probability.")
+
 
 class VGG(nn.Module):
     """``[B, in_channels, H, W]`` → logits ``[B, classes]``. Simonyan and Zisserman, ICLR 2015, with normalisation.
@@ -61,7 +72,6 @@ class VGG(nn.Module):
 
     :param config: the shape.
     :param activation: makes one activation per site.
-    :raises ValueError: for a pooling that is not known.
     """
 
     def __init__(self, config: VGGConfig, activation: Factory) -> None:
@@ -84,8 +94,6 @@ class VGG(nn.Module):
 
 def _features(config: VGGConfig, activation: Factory) -> tuple[nn.Sequential, int]:
     pools = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}
-    if config.pool not in pools:
-        raise ValueError(f"VGG got pool={config.pool!r}, expected 'avg' or 'max'; choose one.")
     height, wide = (config.image, config.image) if isinstance(config.image, int) else config.image
     layers: list[nn.Module] = []
     channels = config.in_channels
