@@ -170,13 +170,14 @@ def writes_its_input(x: Tensor, v: Tensor):
 
 
 @pytest.mark.parametrize("kind", [writes_its_state, writes_its_input])
-@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("begin", ["fresh", "given", "starting"])
 @pytest.mark.filterwarnings("ignore:writes_its")  # that it runs on eager is said once
-def test_a_step_that_writes_into_its_arguments_is_refused_before_it_does_harm(kind: Any, fresh: bool) -> None:
+def test_a_step_that_writes_into_its_arguments_is_refused_before_it_does_harm(kind: Any, begin: str) -> None:
     x_T, v = torch.ones(3, 2), torch.ones(2)
+    neuron = kind().starting(v=v) if begin == "starting" else kind()
     for backend in ("eager", "auto"):
         with pytest.raises(ValueError, match="wrote into it, expected new tensors"):
-            sw.scan(kind(), x_T, None if fresh else (v,), backend)
+            sw.scan(neuron, x_T, (v,) if begin == "given" else None, backend)
         assert torch.equal(x_T, torch.ones(3, 2))
         assert torch.equal(v, torch.ones(2))
 

@@ -34,8 +34,8 @@ def run(
         if looking and not outputs:  # the first step works on copies, so that an impure one does no harm
             grad = torch.is_grad_enabled()
             with torch.inference_mode(False), torch.set_grad_enabled(grad):  # only there are versions counted
-                # a fresh start is nobody else's, and one number seen everywhere, which a copy would lay out
-                given = (given[0].clone(), *(v if state is None else v.clone() for v in now))
+                # one number seen everywhere stays one: a copy of it would lay out what follows
+                given = (given[0].clone(), *(v.clone() if any(v.stride()) else v for v in now))
             versions = [0 if value.is_inference() else value._version for value in given]
         try:
             out, now = neuron.step(*given, **parameters)
