@@ -261,12 +261,15 @@ def main() -> None:
         "own": lambda: own_neurons("spikingjelly-2.0" in peers), "first": first_call, "saved": saved,
         "compile": lambda: compiled(peers),
     }  # fmt: skip
-    text = []
-    for name in options.only or tables:
-        text += [f"\n### {name}, {options.threads} thread{'s' if options.threads > 1 else ''}\n", *tables[name]()]
-    print("\n".join(text))
     if options.out:
-        options.out.write_text("\n".join(text) + "\n")
+        options.out.write_text("")
+    for name in options.only or tables:  # each at once: a run that stops keeps what it has
+        heading = f"\n### {name}, {options.threads} thread{'s' if options.threads > 1 else ''}\n"
+        text = "\n".join([heading, *tables[name]()])
+        print(text, flush=True)
+        if options.out:
+            with options.out.open("a") as file:
+                file.write(f"{text}\n")
 
 
 if __name__ == "__main__":

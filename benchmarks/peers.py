@@ -129,6 +129,7 @@ def compiled() -> Run:
             spikes.append(s)
         return torch.stack(spikes)
 
+    torch.compiler.reset()  # it gives up after eight shapes
     return torch.compile(loop, fullgraph=True, dynamic=False)
 
 
