@@ -269,7 +269,7 @@ COMMANDS = (demo, convert, recipe, spread, bench, info)
 
 
 def _own_the_process() -> None:
-    """Nothing but this command runs here: keep its memory, which halves the time of a conversion's measurement."""
+    """Nothing but this command runs here: keep its memory, so that no large tensor is mapped and faulted in anew."""
     from .neurons import keep_heap
 
     keep_heap()

@@ -97,7 +97,7 @@ def _link(text: str, digest: str, engine: Any, machine: Any) -> Any:
 
 def call(kernel: int, fields: Sequence[int], threads: int) -> Sequence[int]:
     """Run a kernel on up to ``threads`` threads of the pool that torch uses; returns the fields as it left them."""
-    table = array("q", fields)  # half the time of a ctypes array
+    table = array("q", fields)  # quicker to fill than a ctypes array
     address, _ = table.buffer_info()
     if threads > 1 and (parallel := _parallel()) is not None:
         parallel(kernel, address, threads, 0)
