@@ -37,7 +37,7 @@ def count(source: nn.Module, x: Tensor, steps: int) -> dict[str, Operation]:
     snn, _ = convert(source.eval(), Max(), [x])
     tally = Tally()
     with torch.no_grad():
-        window(snn.network, x, steps, None, lambda graph, t: Counting(graph, t, tally, lambda name, y_T: None))
+        window(snn.network, x, steps, interpreter=lambda g, c, at: Counting(g, c, at, tally, lambda name, y_T: None))
     return {operation.name: operation for operation in tally.operations.values()}
 
 
@@ -75,7 +75,8 @@ def test_sparse_spikes_by_brute_force() -> None:
     snn, _ = convert(source, Max(), [x])
     tally, spikes = Tally(), {}
     with torch.no_grad():
-        window(snn.network, x, 6, None, lambda g, t: Counting(g, t, tally, lambda n, y_T: spikes.__setitem__(n, y_T)))
+        watch = spikes.__setitem__
+        window(snn.network, x, 6, interpreter=lambda g, c, at: Counting(g, c, at, tally, watch))
         ones = nn.Conv2d(6, 6, 3, padding=1, bias=False)
         nn.init.ones_(ones.weight)
         fired_T = (spikes["act"] != 0).float()
@@ -166,7 +167,7 @@ def test_names_that_look_like_second_calls_are_counted_apart() -> None:
     tally = Tally()
     snn, _ = convert(Dense(body, **layers).eval(), Max(), [x := torch.rand(2, 1, 3, 3)])
     with torch.no_grad():
-        window(snn.network, x, 2, None, lambda graph, t: Counting(graph, t, tally, lambda name, y_T: None))
+        window(snn.network, x, 2, interpreter=lambda g, c, at: Counting(g, c, at, tally, lambda name, y_T: None))
     assert [o.macs for o in tally.operations.values()] == [36, 16, 16, 28, 21]
 
 

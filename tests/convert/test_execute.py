@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import spikeworks as sw
 from convert.small_nets import Branches, PreActivation, Residual, exact, exact_images
 from spikeworks.convert import OPI, Converted, Max, convert
+from spikeworks.convert.execute import window
 from spikeworks.convert.graph import sites
 
 NETS: dict[str, Callable[[], nn.Module]] = {
@@ -110,15 +111,16 @@ def test_streaming_a_constant_input_is_the_same_run(name: str) -> None:
     assert torch.equal(sw.SNN(snn.network)(x.expand(7, *x.shape)), y_T)
 
 
-def test_a_state_carries_from_one_executor_to_the_other() -> None:
-    from spikeworks.convert.execute import step, window
-
+@pytest.mark.parametrize("sizes", [(1, 8), (3, 2), (8, 5)])
+def test_windows_of_any_size_are_one_run(sizes: tuple[int, int]) -> None:
+    """T = 11 in windows of 1, 2, 3, 5 and 8 steps, the last one shorter; and a state carries from one to the other."""
     snn, x = make("pooled"), exact_images(3)
-    whole, _ = window(snn.network, x, 8)
-    for first, second in ((window, step), (step, window)):
-        early, state = first(snn.network, x, 5)
-        assert set(state) == {*sites(snn.network), "2"}  # the gated pooling, too
-        late, _ = second(snn.network, x, 3, state)
+    whole, _ = window(snn.network, x, 11, size=11)
+    for first, second in (sizes, sizes[::-1]):
+        assert torch.equal(window(snn.network, x, 11, size=first)[0], whole)
+        early, state = window(snn.network, x, 5, size=first)
+        assert set(state) == {*sites(snn.network), "2"}  # the pooling, too
+        late, _ = window(snn.network, x, 6, state, size=second)
         assert torch.equal(torch.cat((early, late)), whole)
 
 

@@ -92,14 +92,13 @@ def test_the_first_layer_equals_qcfs_exactly_where_steps_are_levels(steps: int) 
     snn, _ = convert(source, QCFS(steps=steps))
     first = snn.sites[0]
     reference = normalise(source)
-    with torch.no_grad(), record(reference, [first]) as deep, record(snn.network, [first]) as spiking:
+    with torch.no_grad(), record(reference, [first]) as deep:
         reference(x)
-        snn(x)
+        y_T = snn.spikes(x)[first]
     theta = snn.network.get_submodule(first).threshold
-    counted = (spiking[first].unflatten(0, (steps, -1)) != 0).sum(0)
+    counted = (y_T != 0).sum(0)
     assert torch.equal(counted, (deep[first] * steps / theta).round().long())
-    mean = spiking[first].unflatten(0, (steps, -1)).mean(0)
-    torch.testing.assert_close(mean, deep[first], rtol=0, atol=1e-12)
+    torch.testing.assert_close(y_T.mean(0), deep[first], rtol=0, atol=1e-12)
 
 
 def test_qcfs_report() -> None:
@@ -124,8 +123,8 @@ def test_qcfs_report() -> None:
     assert layers["fc2"].macs == 120
     # by hand: accuracy, rate, error of one layer, read from the network itself
     x, y = (torch.cat(parts) for parts in zip(*held_out(), strict=True))
-    with torch.no_grad(), record(snn.network, ["act_2"]) as seen, record(normalise(qcfs()), ["act_2"]) as _:
-        logits = snn.over_time(x, 32)
+    with torch.no_grad():
+        logits, seen = snn.over_time(x, 32), snn.spikes(x, 32)
     assert result.accuracy == [100 * int((logits[t - 1].argmax(1) == y).sum()) / len(y) for t in result.steps]
     assert layers["act_2"].rate == pytest.approx(float((seen["act_2"] != 0).double().mean()))
 
@@ -134,12 +133,12 @@ def test_error_is_the_relative_distance_of_means() -> None:
     x, y = held_out()[0]
     snn, report = convert(relu(), Robust(), training(), [(x, y)], steps=(8,))
     reference = normalise(relu())
-    with torch.no_grad(), record(reference, sites(reference)) as deep, record(snn.network, snn.sites) as spiking:
+    with torch.no_grad(), record(reference, sites(reference)) as deep:
         reference(x)
-        snn(x, 8)
+        spiking = snn.spikes(x, 8)
     for layer in report.results[0].layers:
         if layer.kind == "neuron":
-            mean = spiking[layer.name].unflatten(0, (8, -1)).mean(0)
+            mean = spiking[layer.name].mean(0)
             wanted = (mean - deep[layer.name]).norm() / deep[layer.name].norm()
             assert layer.error == pytest.approx(float(wanted), rel=1e-5)
 
@@ -240,7 +239,10 @@ def test_the_network_is_left_as_it_was() -> None:
 
 
 def test_every_method_is_listed() -> None:
-    assert list(METHODS) == ["max", "robust", "spike-norm", "tcl", "opi", "qcfs"]
+    assert list(METHODS) == [
+        "max", "robust", "spike-norm", "rmp", "calibration", "ltb", "tcl", "rts", "opi", "rnl", "sliprelu", "qcfs", "srp",
+        "cos", "parallel", "group", "ecmt", "dcgs", "sta", "spikezip",
+    ]  # fmt: skip
     assert all(kind.__doc__ for kind in METHODS.values())
 
 

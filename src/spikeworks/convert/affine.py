@@ -7,6 +7,7 @@ mean of its outputs from the mean of its inputs; any other does not, and has to 
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ from torch.nn.modules import batchnorm, conv, padding, pooling
 
 from ..layers import Temporal
 from .activation import Activation
+
+
+class Leaf(nn.Module):
+    """A module that conversion has put into a graph, or will replace: it is called whole, and taken as it is."""
+
 
 CONVOLUTIONS = (conv._ConvNd,)  # all of Conv1d ... ConvTranspose3d
 NORMS = (batchnorm._BatchNorm,)
@@ -38,25 +44,28 @@ _ADD: set[Any] = {
     torch.unsqueeze, torch.mean, torch.sum, torch.chunk, torch.split, torch.clone, F.pad, F.interpolate,
     F.pixel_shuffle, F.pixel_unshuffle, F.unfold, F.fold, "add", "sub", "neg", "view", "reshape", "flatten", "permute",
     "transpose", "squeeze", "unsqueeze", "mean", "sum", "contiguous", "clone", "detach", "chunk", "split", "expand",
-    "to", "float", "double", "type_as", "unflatten", "view_as",
+    "to", "float", "double", "type_as", "unflatten", "view_as", torch.unbind, torch.select, torch.narrow, torch.roll,
+    torch.flip, torch.movedim, torch.moveaxis, torch.swapaxes, torch.swapdims, torch.tile, torch.repeat_interleave,
+    torch.cumsum, torch.tril, torch.triu, torch.unflatten, "unbind", "select", "narrow", "roll", "flip", "movedim",
+    "moveaxis", "swapaxes", "swapdims", "repeat", "tile", "repeat_interleave", "cumsum", "tril", "triu",
 }  # fmt: skip
 """Affine in all their arguments together."""
 
 _SCALE: set[Any] = {
     operator.mul, operator.truediv, operator.matmul, torch.mul, torch.div, torch.matmul, F.linear, F.conv1d, F.conv2d,
-    F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d, "mul", "div", "matmul",
+    F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d, "mul", "div", "matmul", torch.bmm, "bmm",
+    torch.einsum, torch.addmm, torch.baddbmm, "addmm", "baddbmm",
 }  # fmt: skip
 """Linear in one argument, if the others do not depend on the input."""
 
-_SHAPES: set[Any] = {"size", "dim", "numel", "ndim", len, "new_zeros", "new_ones"}
+_CHOICES: dict[Any, int] = {"masked_fill": 1, torch.masked_fill: 1, torch.where: 0, "where": 1, "index_select": 2}
+"""Affine if what chooses, the argument of that number, does not depend on the input."""
+
+_SHAPES: set[Any] = {
+    "size", "dim", "numel", "ndim", len, "new_zeros", "new_ones", torch.zeros_like, torch.ones_like, torch.numel,
+}  # fmt: skip
 _ATTRIBUTES = ("shape", "ndim", "dtype", "device")
 """Depend on the shape of their argument, not on its values."""
-
-_FIRST_BY_DEFAULT: dict[Any, int] = {
-    torch.cat: 0, torch.concat: 0, torch.stack: 0, torch.flatten: 0, "flatten": 0, torch.chunk: 0, "chunk": 0,
-    torch.split: 0, "split": 0,
-}  # fmt: skip
-"""Operations along an axis that is the batch unless they are told otherwise."""
 
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("lstm", "gru", "rnn"), "convert feed-forward networks only, or train a spiking recurrent one directly"),
@@ -70,30 +79,43 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
 _RETRAIN = "replace it by nn.ReLU (or sw.convert.activation.QCFS) and train again"
 
 
-def check(network: fx.GraphModule) -> None:
-    """Raise ``ValueError``, naming the first operation that has no spiking form and its line, with advice."""
-    modules = dict(network.named_modules())
-    data: set[fx.Node] = set()
+def dependence(network: fx.GraphModule) -> tuple[set[fx.Node], set[fx.Node]]:
+    """What depends on the input: the nodes that do on its values, and those that do on its shape alone.
+
+    A batch size is among the second, and so is a class token expanded to it, or as many positions as there are tokens.
+    """
+    values: set[fx.Node] = set()
+    shapes: set[fx.Node] = set()
     for node in network.graph.nodes:
-        if node.op == "placeholder":
-            data.add(node)
-            continue
-        carried = _positions(node, data)
-        if node.op in ("get_attr", "output") or not carried:
-            continue
-        if node.op == "call_module":
-            _check_module(node, modules[node.target])
-        elif node.target in _SHAPES or (node.target is getattr and node.args[1] in _ATTRIBUTES):
-            continue
-        else:
-            _check_call(node, carried)
-        data.add(node)
+        before = node.all_input_nodes
+        if node.target in _SHAPES or (node.target is getattr and node.args[1] in _ATTRIBUTES):
+            shapes |= {node} if any(n in values or n in shapes for n in before) else set()
+        elif node.op == "placeholder" or any(n in values for n in before):
+            values.add(node)
+        elif any(n in shapes for n in before):
+            shapes.add(node)
+    return values, shapes
 
 
-def _positions(node: fx.Node, data: set[fx.Node]) -> list[fx.Node]:
-    found: list[fx.Node] = []
-    map_arg((node.args, node.kwargs), lambda a: found.append(a) if a in data else None)
-    return found
+def check(network: fx.GraphModule, compensable: Callable[[fx.Node], bool] = lambda node: False) -> None:
+    """Raise ``ValueError``, naming the first operation that has no spiking form and its line, with advice.
+
+    :param compensable: whether a method that compensates functions takes an operation; said in the message.
+    """
+    modules = dict(network.named_modules())
+    values, _ = dependence(network)
+    for node in network.graph.nodes:
+        if node not in values or node.op in ("placeholder", "output"):
+            continue
+        try:
+            if node.op == "call_module":
+                _check_module(node, modules[node.target])
+            else:
+                _check_call(node, values)
+        except ValueError as error:
+            if not compensable(node):
+                raise
+            raise ValueError(f"{str(error)[:-1]}, or choose a method that takes it, such as ECMT or DCGS.") from None
 
 
 def _is_view(node: fx.Node) -> bool:
@@ -101,7 +123,7 @@ def _is_view(node: fx.Node) -> bool:
 
 
 def _check_module(node: fx.Node, module: nn.Module) -> None:
-    if isinstance(module, (Activation, nn.ReLU, *MAX_POOLS, Temporal)):
+    if isinstance(module, (Activation, nn.ReLU, *MAX_POOLS, Temporal, Leaf)):
         if getattr(module, "return_indices", False):
             raise refusal(node, "max pooling that returns indices", "pool without return_indices")
         return
@@ -111,49 +133,28 @@ def _check_module(node: fx.Node, module: nn.Module) -> None:
         raise refusal(node, "batch normalisation without running statistics", "train with track_running_stats=True")
 
 
-def _check_call(node: fx.Node, carried: list[fx.Node]) -> None:
+def _check_call(node: fx.Node, values: set[fx.Node]) -> None:
+    carried: list[fx.Node] = []
+    map_arg((node.args, node.kwargs), lambda n: carried.append(n) if n in values else None)
     if node.target in _SCALE:
         if len(carried) > 1:
             raise refusal(node, "a product of two activations", _advice("bilinear"))
         if node.target in (operator.truediv, torch.div, "div") and carried[0] is not node.args[0]:
             raise refusal(node, "a division by an activation")
+    elif node.target in _CHOICES:
+        place = _CHOICES[node.target]
+        chooses = node.args[place] if len(node.args) > place else None
+        if not isinstance(chooses, fx.Node) or chooses in values:
+            raise refusal(node, f"{operation(node)} by an activation", "choose by what does not depend on the input")
     elif node.target not in _ADD and not _is_view(node):
         raise refusal(node, f"the attribute {node.args[1]!r}" if node.target is getattr else operation(node))
     elif _rounds(node):
         raise refusal(node, "a conversion to whole numbers or booleans", "keep activations in floating point")
-    elif _mixes_samples(node):
-        raise refusal(node, f"{operation(node)} over the batch axis", "name the axes it works on, from 1 up")
 
 
 def _rounds(node: fx.Node) -> bool:
     kinds = [a for a in (*node.args, *node.kwargs.values()) if isinstance(a, torch.dtype)]
     return any(not kind.is_floating_point for kind in kinds)
-
-
-def _mixes_samples(node: fx.Node) -> bool:
-    name = operation(node)
-    rest: tuple[Any, ...] = node.args[1:]
-    if name in ("mean", "sum"):
-        axes = rest[0] if rest else node.kwargs.get("dim", node.kwargs.get("axis"))
-        return axes is None or 0 in (axes if isinstance(axes, tuple | list) else (axes,))
-    if name == "permute":
-        order: Any = rest or (node.kwargs.get("dims", (0,)),)
-        return (order[0] if isinstance(order[0], tuple | list) else order)[0] != 0
-    if name == "transpose":
-        return any(isinstance(axis, int) and axis == 0 for axis in (*rest, *node.kwargs.values()))
-    if name == "getitem":
-        first = rest[0][0] if isinstance(rest[0], tuple) and rest[0] else rest[0]
-        of_tuple = isinstance(node.args[0], fx.Node) and operation(node.args[0]) in ("chunk", "split")
-        return not of_tuple and first is not Ellipsis and not (isinstance(first, slice) and first == slice(None))
-    if node.target in _FIRST_BY_DEFAULT:
-        place = 0 if name in ("cat", "concat", "stack", "flatten") else 1
-        named = (
-            rest[place] if len(rest) > place else None,
-            *(node.kwargs.get(k) for k in ("dim", "axis", "start_dim")),
-        )
-        axis = next((a for a in named if a is not None), _FIRST_BY_DEFAULT[node.target])
-        return isinstance(axis, int) and axis == 0
-    return False
 
 
 def calls(network: fx.GraphModule, kinds: tuple[type, ...]) -> list[tuple[fx.Node, nn.Module]]:

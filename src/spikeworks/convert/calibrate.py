@@ -6,45 +6,18 @@ site (``scope="layer"``) or one per channel, shaped to broadcast against one ste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor, fx
 
 from ..measure.batches import Batches, batches, reread
-from ..measure.record import record
-from ..neurons import Neuron
 from .activation import Activation
 from .build import spiking
 from .execute import window
-from .graph import channel_axis, sites, until
+from .graph import sites, until
 from .histogram import Histogram
-from .neuron import ValueIF
+from .observe import Scope, active, axes, observe, spread
 from .pool import Pooling
-
-Scope = Literal["layer", "channel"]
-
-
-@dataclass(frozen=True, eq=False)
-class ThresholdSpec:
-    """What a neuron site needs.
-
-    :param threshold: θ, shape ``[]`` or ``[C, 1, ...]``, finite and > 0, in units of the activation.
-    :param fraction: v(0)/θ, usually 0 or ½.
-    """
-
-    threshold: Tensor
-    fraction: float = 0.0
-
-    def neuron(self) -> Neuron:
-        """The neuron with this threshold and start."""
-        return ValueIF(threshold=self.threshold, fraction=self.fraction)
-
-
-Specs = dict[str, ThresholdSpec]
-"""Site → its threshold."""
+from .spec import Specs, ThresholdSpec
 
 
 def from_activation(network: fx.GraphModule, kinds: tuple[type[Activation], ...], method: str) -> Specs:
@@ -72,6 +45,8 @@ def from_activation(network: fx.GraphModule, kinds: tuple[type[Activation], ...]
 def maximum(network: fx.GraphModule, data: Batches, scope: Scope = "layer") -> Specs:
     """The largest activation seen, exactly. Diehl et al., IJCNN 2015 (data-based; thresholds set, not weights scaled).
 
+    For activations that are never below 0; signed ones have :func:`~spikeworks.convert.signed.maxima`.
+
     :raises ValueError: as :func:`quantile`.
     """
     largest: dict[str, Tensor] = {}
@@ -80,8 +55,8 @@ def maximum(network: fx.GraphModule, data: Batches, scope: Scope = "layer") -> S
         now_C = units_CN.amax(1)
         largest[name] = torch.maximum(largest[name], now_C) if name in largest else now_C
 
-    ranks = _observe(network, data, scope, see)
-    return {name: _spec(name, value_C, scope, *ranks[name]) for name, value_C in largest.items()}
+    ranks = observe(network, data, axes(network, scope), see)
+    return {name: ThresholdSpec(spread(active(name, value_C), *ranks[name])) for name, value_C in largest.items()}
 
 
 def quantile(network: fx.GraphModule, data: Batches, q: float = 0.999, scope: Scope = "layer") -> Specs:
@@ -90,12 +65,13 @@ def quantile(network: fx.GraphModule, data: Batches, q: float = 0.999, scope: Sc
     The value returned is the upper edge of the histogram bin that the quantile lies in, so it is never below the
     quantile and above it by less than 2⁻¹² of the largest activation (:mod:`spikeworks.convert.histogram`). Memory does
     not grow with the data, and neither order nor batching of the data changes the result.
-    Rueckauer et al., Frontiers in Neuroscience 2017, take q = 0.999 of a layer.
+    Rueckauer et al., Frontiers in Neuroscience 2017, take q = 0.999 of a layer. For activations that are never below 0;
+    signed ones have :func:`~spikeworks.convert.signed.quantiles`.
 
     :param q: in (0, 1].
     :param scope: ``"layer"`` or ``"channel"``; a channel that never was active takes the layer's largest threshold.
     :raises ValueError: for q out of range, data that is empty or not finite, a site that never was active (or not often
-        enough for q), or a site whose channel axis cannot be told.
+        enough for q) or was below 0, or a site whose channel axis cannot be told.
     """
     if not 0 < q <= 1:
         raise ValueError(f"quantile got q={q}, expected more than 0 and at most 1; 0.999 is usual.")
@@ -104,8 +80,8 @@ def quantile(network: fx.GraphModule, data: Batches, q: float = 0.999, scope: Sc
     def see(name: str, units_CN: Tensor) -> None:
         histograms.setdefault(name, Histogram(units_CN.shape[0])).add(units_CN)
 
-    ranks = _observe(network, data, scope, see)
-    return {name: _spec(name, h.quantile(q), scope, *ranks[name], q) for name, h in histograms.items()}
+    ranks = observe(network, data, axes(network, scope), see)
+    return {n: ThresholdSpec(spread(active(n, h.quantile(q), q), *ranks[n])) for n, h in histograms.items()}
 
 
 def threshold_balancing(network: fx.GraphModule, data: Batches, steps: int = 32, pooling: Pooling = "delta") -> Specs:
@@ -124,52 +100,11 @@ def threshold_balancing(network: fx.GraphModule, data: Batches, steps: int = 32,
     for name in sites(network):
         beginning = until(network, name)
         before = set(sites(beginning))
-        part = spiking(beginning, {n: spec.neuron() for n, spec in specs.items() if n in before}, pooling)
+        part = spiking(beginning, {n: spec for n, spec in specs.items() if n in before}, pooling)
         largest = torch.tensor(-torch.inf)
         with torch.no_grad():
             for x, _ in batches(data, network, "threshold_balancing"):
                 current_T, _ = window(part, x, steps)
                 largest = torch.maximum(largest.to(current_T), current_T.max())
-        specs[name] = _spec(name, largest.view(1), "layer", 0, None)
+        specs[name] = ThresholdSpec(active(name, largest.view(1)).squeeze(0))
     return specs
-
-
-def _observe(
-    network: fx.GraphModule, data: Batches, scope: Scope, see: Callable[[str, Tensor], None]
-) -> Mapping[str, tuple[int, int | None]]:
-    """Show ``see`` the activations of each site as ``[C, N]`` (one row for a layer); rank and channel axis of each."""
-    if scope not in ("layer", "channel"):
-        raise ValueError(f"calibration got scope={scope!r}, expected 'layer' or 'channel'; choose one.")
-    names = sites(network)
-    axes = {name: channel_axis(network, name) if scope == "channel" else None for name in names}
-    if unknown := [name for name in names if scope == "channel" and axes[name] is None]:
-        raise ValueError(f"calibration got {unknown}, whose channel axis cannot be told; choose scope='layer'.")
-    ranks: dict[str, tuple[int, int | None]] = {}
-
-    def keep(name: str, y: Tensor) -> None:
-        axis = axes[name]
-        ranks[name] = (y.dim(), axis)
-        if not bool(y.isfinite().all()):
-            raise ValueError(
-                f"{name!r} got NaN or infinite activations on calibration data; check the network's weights."
-            )
-        see(name, y.reshape(1, -1) if axis is None else y.movedim(axis, 0).flatten(1))
-
-    with torch.no_grad(), record(network, names, keep):
-        for x, _ in batches(data, network, "calibration"):
-            network(x)
-    return ranks
-
-
-def _spec(name: str, value_C: Tensor, scope: Scope, rank: int, axis: int | None, q: float = 1.0) -> ThresholdSpec:
-    top = value_C.max()
-    if not bool(top > 0):
-        raise ValueError(
-            f"{name!r} was never active on the calibration data{f' at quantile {q:g}' if q < 1 else ''}, expected some "
-            "activation above 0; calibrate on more or other data, raise q, or remove the dead layer."
-        )
-    value_C = torch.where(value_C > 0, value_C, top)
-    if scope == "layer" or axis is None:
-        return ThresholdSpec(value_C.reshape(()))
-    after = rank - 1 - axis % rank  # axes after the channel, against which the threshold has to broadcast
-    return ThresholdSpec(value_C.reshape(-1, *(1,) * after))

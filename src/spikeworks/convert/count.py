@@ -1,16 +1,18 @@
 """Counting, while a converted network runs, what each layer does: operations by the spikes that reach them.
 
-Along with every value goes the number of spikes it is made of. A neuron's output is one spike where it is not 0; a
-reshape moves spikes, average pooling and sums of branches gather them (each goes on to the next weights by itself, the
+Along with every value goes the number of spikes it is made of. A neuron's output is one spike where it is not 0, or as
+many as it has units in a group of equal levels; a reshape moves spikes, average pooling and sums of branches gather them (each goes on to the next weights by itself, the
 1/k² folded into these), and a convolution or linear layer turns them into a current. A current that reaches another
 convolution without a neuron between them is analog: multiplied, at every step. So is what max pooling lets through of
-sums of spikes: which of them it was made of cannot be told.
+sums of spikes: which of them it was made of cannot be told. A product of two activations is counted as hardware does it
+on spikes x and y with running sums A and B: ``x·y + x·B + A·y``, additions all. What is computed on estimates in floating
+point is listed by name and not counted as energy, as nobody does; but it is there at every step.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,16 +23,22 @@ from torch.fx.node import map_arg
 from torch.nn.modules import pooling
 
 from ..layers import Spiking, Temporal
+from ..layers.time import unfold
 from ..measure.energy import fan_out, reach
 from .affine import AVERAGE_POOLS, CONVOLUTIONS, NORMS, operation, scope
-from .execute import Folded
+from .coding import Coding, earlier
+from .compensate import Compensated
+from .execute import At, Folded
+from .function import Function
+from .neuron import ONCE
 
 
 @dataclass(frozen=True, eq=False)
 class Operation:
     """A convolution, a linear layer or a functional one, over all samples so far.
 
-    :param name: the layer's, with a number from the second call on. :param kind: ``"conv"`` or ``"linear"``.
+    :param name: the layer's, with a number from the second call on.
+    :param kind: ``"conv"``, ``"linear"`` or ``"product"``.
     :param drive: what comes in: ``"still"``, ``"analog"`` or ``"spikes"``.
     :param units: outputs per sample.
     :param macs: per sample of one dense pass.
@@ -47,10 +55,14 @@ class Operation:
 
 @dataclass
 class Tally:
-    """What was counted, by the name of its node in the graph, and the fan-outs."""
+    """What was counted, by the name of its node in the graph, and the fan-outs.
+
+    ``functions``: what is computed in floating point at every step, name → (what, values per sample).
+    """
 
     operations: dict[str, Operation] = field(default_factory=dict)
     fans: dict[str, Tensor] = field(default_factory=dict)
+    functions: dict[str, tuple[str, int]] = field(default_factory=dict)
 
 
 Watch = Callable[[str, Tensor], None]
@@ -58,15 +70,14 @@ Watch = Callable[[str, Tensor], None]
 
 
 class Counting(Folded):
-    """Runs a graph as :class:`Folded` does, and counts.
+    """Runs a graph as :class:`Folded` does, in one window, and counts.
 
     :param tally: where to. :param watch: is shown each neuron layer's output.
     """
 
-    def __init__(self, graph: fx.GraphModule, steps: int, tally: Tally, watch: Watch) -> None:
-        super().__init__(graph, steps)
+    def __init__(self, graph: fx.GraphModule, coding: Coding, at: At | None, tally: Tally, watch: Watch) -> None:
+        super().__init__(graph, coding, at)
         self.tally, self.watch = tally, watch
-        self.modules: Mapping[str, nn.Module] = dict(graph.named_modules())
         self.spikes: dict[fx.Node, Any] = {}
         self.sums: set[fx.Node] = set()  # whose values can be made of several spikes
         self.calls: Counter[str] = Counter()
@@ -122,7 +133,10 @@ class Counting(Folded):
         assert isinstance(source, fx.Node)
         if isinstance(module, Spiking):
             self.watch(name, value.unflatten(0, (self.steps, -1)))
-            return (value != 0).float()
+            return fired(module, value)
+        if isinstance(module, Compensated):
+            self._count_function(node, name, module, value)
+            return None
         if isinstance(module, (nn.Linear, *CONVOLUTIONS)):
             kind = "linear" if isinstance(module, nn.Linear) else "conv"
             self._count(node, name, kind, source, lambda shape: fan_out(module, shape), value)
@@ -138,6 +152,25 @@ class Counting(Folded):
         if isinstance(module, Temporal) or getattr(module, "mode", "nearest") != "nearest":
             return None if source in self.sums else (value != 0).float()
         return module(self.spikes[source])
+
+    def _count_function(self, node: fx.Node, name: str, module: Compensated, value: Tensor) -> None:
+        function = module.function
+        self.tally.functions[name] = (function.kind if isinstance(function, Function) else "max pooling", value[0].numel())
+        if not (isinstance(function, Function) and function.bilinear):
+            return
+        inputs: list[fx.Node] = list(node.args[:2])  # type: ignore[arg-type]
+        first, second = (unfold(self.folded(n), self.steps) for n in inputs)
+        macs = _products(function, torch.ones_like(first[:1]), torch.ones_like(second[:1]))
+        drive = "spikes" if all(n in self.spikes for n in inputs) else "analog"
+        acs_T = torch.zeros(self.steps, dtype=torch.float64)
+        if drive == "spikes":
+            sums = [earlier(self.coding.integrate(x, None, 0)[0]) for x in (first, second)]
+            for a, b in ((first, second), (first, sums[1]), (sums[0], second)):
+                acs_T = acs_T + _products(function, a, b).cpu()
+        if (known := self.tally.operations.get(node.name)) is not None:
+            acs_T = acs_T + known.accumulates
+        per_sample = round(float(macs) / first.shape[1])
+        self.tally.operations[node.name] = Operation(name, "product", drive, value[0].numel(), per_sample, acs_T)
 
     def _count_call(self, node: fx.Node, name: str, value: Tensor) -> None:
         """A functional product: as a layer whose weights are the operand that does not depend on the input."""
@@ -177,6 +210,19 @@ class Counting(Folded):
             acs_T = acs_T + known.accumulates
         macs = round(float(fan.double().sum()))
         self.tally.operations[key] = Operation(name, kind, drive, value[0].numel(), macs, acs_T)
+
+
+def fired(layer: Spiking, y: Tensor) -> Tensor:
+    """How many spikes an output is made of: one where it is not 0, or as many as there are units of equal levels."""
+    if not layer.neuron.options.get("rule", ONCE).additive:
+        return (y != 0).float()
+    return (y / layer._tensors().get("threshold", layer.neuron.parameters["threshold"])).round()
+
+
+def _products(function: nn.Module, a_T: Tensor, b_T: Tensor) -> Tensor:
+    """Pairs of values that meet in a product and are both not 0, at each step: the product of the indicators."""
+    a, b = ((x != 0).float().flatten(0, 1) for x in (a_T, b_T))
+    return function(a, b).double().unflatten(0, (a_T.shape[0], -1)).flatten(1).sum(1)
 
 
 def gather(module: nn.Module, spikes: Tensor) -> Tensor:

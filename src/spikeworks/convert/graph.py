@@ -9,28 +9,45 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from ..layers import Spiking, Temporal
+from ..layers import Temporal
 from .activation import Activation, Clip
-from .affine import CONVOLUTIONS, DROPOUTS, MAX_POOLS, NORMS, calls, check, operation, scope
+from .affine import DROPOUTS, MAX_POOLS, calls, check, operation, scope
+from .attention import expand_attention, write_out
+from .channels import channel_axis as channel_axis
+from .encoders import SITES
 from .fold import fold_norms
+from .function import Function, compensable, insert_functions
 from .inplace import out_of_place
+from .layout import batch_first
 from .pool import POOLINGS, Pooling
 from .repool import average_pools, pool_before_neurons
+from .trace import copied, traced
 
 
-def normalise(model: nn.Module, pooling: Pooling = "delta", fold: bool = False) -> fx.GraphModule:
+def normalise(
+    model: nn.Module,
+    pooling: Pooling = "delta",
+    fold: bool = False,
+    nonlinear: bool = False,
+    example: torch.Tensor | None = None,
+) -> fx.GraphModule:
     """A convertible copy of a trained network; the network itself is left as it was.
 
     :param model: ``[B, ...]`` in, one tensor ``[B, ...]`` out, in evaluation mode.
     :param pooling: what becomes of max pooling, see :mod:`spikeworks.convert.pool`.
     :param fold: put batch normalisation into the convolution or linear layer before it, where that has no other user.
         Exact up to rounding and not needed for accuracy; for hardware.
+    :param nonlinear: whether functions that are not affine, products of activations and attention are allowed, for
+        methods that compensate them; each becomes a :class:`~spikeworks.convert.function.Function` named after its
+        place: ``"blocks.0.attention.softmax"``. A network of functions alone needs no activation then.
+    :param example: an input ``[B, ...]``, for networks whose forward branches on shapes or goes through them, as those
+        of Hugging Face do: where tracing without fails, all sizes but the batch's are then fixed to those of the
+        example. What it holds is not looked at.
     :raises ValueError: if the network is in training mode, cannot be traced, has no activation, or holds an operation
         that has no spiking form; the message names the place and what to do.
     """
@@ -41,16 +58,19 @@ def normalise(model: nn.Module, pooling: Pooling = "delta", fold: bool = False) 
             f"convert got a network in training mode ({training[0]!r}), expected evaluation mode, in which batch "
             "normalisation is affine and dropout absent; call .eval() once it is trained."
         )
-    network = _modular(model)
+    network = _modular(model, nonlinear, example)
     _drop(network)
+    batch_first(network)
     if pooling == "avg":
         average_pools(network)
     elif pooling == "pre-neuron":
         pool_before_neurons(network)
     if fold:
         fold_norms(network)
-    check(network)
-    if not sites(_finish(network)):
+    if nonlinear:
+        insert_functions(network, lambda name: name if not _has(network, name) else _free(network, name, set()))
+    check(network, lambda node: not nonlinear and compensable(network, node))
+    if not sites(_finish(network)) and not calls(network, (Function,)):
         raise ValueError(
             f"convert got {type(model).__name__} without any activation, expected ReLU-like activations, which become "
             "neurons; a linear network needs no conversion."
@@ -79,8 +99,9 @@ def replace_activations(
 
 
 def sites(network: fx.GraphModule) -> list[str]:
-    """Names of the activations of a normalised network (after conversion: of its neurons), in running order."""
-    return [str(node.target) for node, _ in calls(network, (nn.ReLU, Activation, Spiking))]
+    """Names of the places of a normalised network where neurons will be, or are, in running order: activations, and
+    encoders if they were put in."""
+    return [str(node.target) for node, _ in calls(network, SITES)]
 
 
 def until(network: fx.GraphModule, site: str) -> fx.GraphModule:
@@ -98,67 +119,9 @@ def until(network: fx.GraphModule, site: str) -> fx.GraphModule:
     return part
 
 
-def channel_axis(network: fx.GraphModule, site: str) -> int | None:
-    """The channel axis of a site, 1 after a convolution and −1 after a linear layer; ``None`` if it cannot be told."""
-    modules = dict(network.named_modules())
-    node = next(n for n in network.graph.nodes if n.op == "call_module" and n.target == site).args[0]
-    through = ("add", "sub", "mul", "cat", "avg_pool1d", "avg_pool2d", "avg_pool3d", "interpolate", "pad")
-    while isinstance(node, fx.Node):
-        if node.op == "call_module":
-            module = modules[str(node.target)]
-            if isinstance(module, nn.Linear):
-                return -1
-            if isinstance(module, (*CONVOLUTIONS, *NORMS)) or "Pool" in type(module).__name__:
-                return 1
-            if not isinstance(module, (*DROPOUTS, nn.ReLU, Activation, Temporal)):
-                return None
-        elif operation(node) not in through:
-            return None
-        first = node.args[0] if node.args else None
-        node = first[0] if isinstance(first, tuple | list) else first
-    return None
-
-
-class _Tracer(fx.Tracer):
-    record_stack_traces = True
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        # a class of the user's with nothing but a constructor of its own is the torch layer it derives from
-        torchs_own = str(type(m).forward.__module__).startswith("torch.nn.") and not isinstance(m, nn.Sequential)
-        return isinstance(m, (Activation, Temporal)) or torchs_own
-
-
-class _Entry(nn.Module):
-    """Calls the network with its input alone, so that optional arguments take their defaults while it is traced."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.network(x)
-
-
-def _modular(model: nn.Module) -> fx.GraphModule:
-    tracer, root = _Tracer(), _copy(model)
-    root = nn.Sequential(root) if tracer.is_leaf_module(root, "") else root
-    entry = _Entry(root)
-    try:
-        graph = tracer.trace(entry)
-    except Exception as error:
-        raise ValueError(
-            f"convert got {type(model).__name__}, which cannot be traced ({_place(error)}: {str(error).splitlines()[0]}"
-            "), expected a forward without branches on tensor values; move the branch out of forward, or mark the "
-            "function with torch.fx.wrap."
-        ) from error
-    for node in graph.nodes:
-        node.type = None  # annotations that are strings cannot be pickled with the graph
-        if node.op in ("call_module", "get_attr"):
-            if not node.target.startswith("network."):  # a tensor made in forward, which the tracer has put away
-                root.register_buffer(node.target, getattr(entry, node.target), persistent=False)
-            node.target = node.target.removeprefix("network.")
-        if node.op == "call_module" and not node.args:
-            node.args, node.kwargs = (node.kwargs["input"],), {}
+def _modular(model: nn.Module, nonlinear: bool = False, example: torch.Tensor | None = None) -> fx.GraphModule:
+    root = copied(model)
+    root, graph = traced(write_out(root) if nonlinear else root, type(model).__name__, example)
     output = next(n for n in graph.nodes if n.op == "output").args[0]
     if not isinstance(output, fx.Node):
         raise ValueError(
@@ -166,37 +129,15 @@ def _modular(model: nn.Module) -> fx.GraphModule:
             "in a module that returns the logits alone."
         )
     network = fx.GraphModule(root, graph, type(model).__name__)
+    for node in list(network.graph.nodes):
+        if node.target is torch._assert:  # of shapes: it has no result
+            network.graph.erase_node(node)
     out_of_place(network)
+    if nonlinear:
+        expand_attention(network)
+    network.graph.eliminate_dead_code()
     _insert_modules(network)
     return network
-
-
-def _copy(model: nn.Module) -> nn.Module:
-    """The network itself, out of what torch wraps around it, as a copy."""
-    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    while True:
-        inside = model.module if isinstance(model, wrappers) else getattr(model, "_orig_mod", None)  # torch.compile's
-        if not isinstance(inside, nn.Module):
-            break
-        model = inside
-    try:
-        return copy.deepcopy(model)
-    except RuntimeError as error:
-        raise ValueError(
-            f"convert got {type(model).__name__}, which cannot be copied ({str(error).splitlines()[0]}), expected "
-            "parameters as plain tensors; remove what recomputes them, e.g. with torch.nn.utils.remove_weight_norm."
-        ) from error
-
-
-def _place(error: Exception) -> str:
-    trace, found = error.__traceback__, "in torch"
-    outside = str(Path(torch.__file__).parent), str(Path(__file__).parent)
-    while trace is not None:
-        path = trace.tb_frame.f_code.co_filename
-        if not path.startswith(outside):
-            found = f"{Path(path).name}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return found
 
 
 def _finish(network: fx.GraphModule) -> fx.GraphModule:

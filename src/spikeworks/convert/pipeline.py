@@ -46,14 +46,14 @@ def convert(
     if not isinstance(method, Method):
         raise ValueError(f"convert got method={method!r}, expected one such as sw.convert.QCFS(); see convert.METHODS.")
     began = time.perf_counter()
-    network = normalise(ann, method.pooling, method.fold)
+    network = normalise(ann, method.pooling, method.fold, method.nonlinear)
+    method.prepare(network)
     for data in (d for d in (calibration, evaluate) if d is not None and iter(d) is not d):  # a generator has no second
         x, _ = next(batches(data, ann, "convert"))
         verify(None if method.pooling == "avg" else network, ann, x, "convert")
         break
-    specs = method.thresholds(network, calibration)
-    neurons = {name: spec.neuron() for name, spec in specs.items()}
-    snn = Converted(spiking(network, neurons, method.pooling), method, executor)
+    network, specs = method.refine(network, method.thresholds(network, calibration), calibration)
+    snn = Converted(spiking(network, specs, method.pooling, method.coding, method.layer), method, specs, executor)
     seconds = time.perf_counter() - began
     title = f"{type(ann).__name__}: {method.describe(network)}"
     notes = []

@@ -1,5 +1,9 @@
 """What a network is made of: layers that see time, what runs a network over it, and codes from and to numbers."""
 
+from .accelerate import Line as Line
+from .accelerate import Plan as Plan
+from .accelerate import accelerate as accelerate
+from .accelerated import Accelerated as Accelerated
 from .checkpoint import Checkpoint as Checkpoint
 from .decode import first_spike as first_spike
 from .decode import last as last
@@ -25,6 +29,7 @@ from .state import NetworkState as NetworkState
 from .state import batch as batch
 from .state import detach as detach
 from .state import move as move
+from .still import Still as Still
 from .time import SNN as SNN
 from .time import Delay as Delay
 from .time import Repeat as Repeat

@@ -39,7 +39,7 @@ class Passage:
     incoming: NetworkState
     outgoing: NetworkState = field(default_factory=dict)
 
-    def through(self, layer: Temporal, x: Tensor) -> Tensor:
+    def through(self, layer: Temporal, *x: Tensor) -> Tensor:
         """Run a temporal layer on folded ``[T·B, ...]``, with the state it left in the previous window."""
         if layer not in self.names:
             raise ValueError(
@@ -50,7 +50,7 @@ class Passage:
         while key in self.outgoing:  # the same layer called again in one forward has a state of its own
             key += "'"
         # what a layer calls while it runs sees time as the layer itself does: unfolded
-        y_T, self.outgoing[key] = during(None, layer.run, unfold(x, self.steps), self.incoming.get(key))
+        y_T, self.outgoing[key] = during(None, layer.run, layer.unfolded(x, self.steps), self.incoming.get(key))
         return y_T.flatten(0, 1)
 
 
@@ -89,6 +89,14 @@ def ambient(layer: nn.Module) -> Passage | None:
 class Temporal(nn.Module):
     """A layer that sees time. Subclasses define :meth:`run`; alone it is called on ``[T, B, ...]``, inside an
     :class:`SNN` on folded tensors. In :meth:`run` time is unfolded for whatever it calls."""
+
+    arity: int = 1
+    """How many inputs are in time; where there are more inputs, :meth:`run` gets a tuple of all, the others as they are."""
+
+    def unfolded(self, x: tuple[Tensor, ...], steps: int) -> Any:
+        """The inputs of one call, folded, as :meth:`run` takes them."""
+        in_time = [unfold(a, steps) for a in x[: self.arity]]
+        return in_time[0] if len(x) == 1 else (*in_time, *x[self.arity :])
 
     def run(self, x_T: Tensor, state: Any) -> tuple[Tensor, Any]:
         """``x_T``: ``[T, B, ...]``; ``state``: as returned by the previous call, ``None`` for a fresh start."""

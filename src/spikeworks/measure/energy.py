@@ -62,9 +62,10 @@ class Work:
 
     :param still: MACs whose analog input is the same at every step (the first layers under constant input).
     :param analog: MACs *per step* whose analog input changes from step to step.
-    :param accumulates: T → ACs over the first T steps.
+    :param accumulates: T → ACs over the first T steps, those of runs before included.
     :param updates: T → additions in the neurons over the first T steps: one per unit and step, one more per spike.
     :param deep: MACs of the deep network.
+    :param before: steps of runs before the run; what they add is in ``accumulates`` and ``updates`` already.
     """
 
     still: float
@@ -72,6 +73,7 @@ class Work:
     accumulates: dict[int, float]
     updates: dict[int, float]
     deep: float
+    before: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ class Convention:
     def spiking(self, work: Work) -> dict[int, float]:
         """T → joules of the spiking network per sample."""
         return {
-            steps: self.mac * (work.still * (1 if self.cached else steps) + work.analog * steps)
+            steps: self.mac
+            * (work.still * (1 if self.cached else steps + work.before) + work.analog * (steps + work.before))
             + self.ac * (acs + (work.updates[steps] if self.updates else 0))
             for steps, acs in work.accumulates.items()
         }

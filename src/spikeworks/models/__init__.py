@@ -15,6 +15,11 @@ from .resnet import resnet34 as resnet34
 from .resnet import sew_resnet18 as sew_resnet18
 from .resnet import sew_resnet20 as sew_resnet20
 from .resnet import sew_resnet34 as sew_resnet34
+from .transformer import SelfAttention as SelfAttention
+from .transformer import TransformerBlock as TransformerBlock
+from .transformer import ViT as ViT
+from .transformer import ViTConfig as ViTConfig
+from .transformer import vit_tiny as vit_tiny
 from .vgg import VGG as VGG
 from .vgg import VGGConfig as VGGConfig
 from .vgg import vgg9 as vgg9
@@ -35,4 +40,4 @@ ALL: dict[str, Constructor] = {
     "ms_resnet20": ms_resnet20,
     "ms_resnet34": ms_resnet34,
 }
-"""Every model by name: for tests, the command line and the documentation."""
+"""Every model that has a deep and a spiking form, by name: for tests, the command line and the documentation."""
