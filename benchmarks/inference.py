@@ -68,7 +68,12 @@ def made(shape: tuple[int, ...]) -> tuple[nn.Linear | nn.Conv2d, tuple[int, ...]
     return layer.to(memory_format=torch.channels_last), (n, c_in, size, size)  # type: ignore[call-overload]
 
 
-def layer_table(rounds: int) -> list[str]:
+def again(work: Callable[[], object], repeat: int) -> None:
+    for _ in range(repeat):
+        work()
+
+
+def layer_table(rounds: int, repeat: int) -> list[str]:
     random = torch.Generator().manual_seed(0)
     lines = [
         "| layer | rate | dense f32, ms | events f32 | dense int8 | events int8 | int8 events/dense | int8 error |",
@@ -90,8 +95,8 @@ def layer_table(rounds: int) -> list[str]:
             check("events int8", forms["event bytes"](x), twin(x), False)
             error = float((forms["event bytes"](x) - expected).abs().max() / expected.abs().max())
             works = {"dense": partial(layer, x)} | {name: partial(form, x) for name, form in forms.items()}
-            taken = in_turns(works, rounds)
-            ms = sorted(taken["dense"])[rounds // 2] * 1e3
+            taken = in_turns({name: partial(again, work, repeat) for name, work in works.items()}, rounds)
+            ms = sorted(taken["dense"])[rounds // 2] * 1e3 / repeat
             shown = " | ".join(f"{ratio(taken['dense'], taken[n]):.1f}x" for n in forms)
             gain = ratio(taken["bytes"], taken["event bytes"])
             lines.append(f"| {kind(shape)} | {rate:.0%} | {ms:.2f} | {shown} | {gain:.1f}x | {error:.1e} |")
@@ -190,6 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--repeat", type=int, default=1, help="calls of a layer in a row; 1: caches are cold each time")
     parser.add_argument("--only", choices=["layers", "network"])
     parser.add_argument("--train", type=Path, help="train on digits, write this file, and do nothing else")
     parser.add_argument("--trained", type=Path, help="what --train wrote")
@@ -203,7 +209,7 @@ def main() -> None:
     lines: list[str] = []
     with torch.no_grad():
         if options.only != "network":
-            lines += [*layer_table(options.rounds), ""]
+            lines += [*layer_table(options.rounds, options.repeat), ""]
         if options.only != "layers":
             for name, (weight, bias) in LEVELS.items():
                 lines += network_table(name, random_network(weight, bias), noise(32, 2), None, options.rounds)

@@ -1,4 +1,4 @@
-"""Codings and what is computed on estimates: exact at every step, for any messages; and wrong once a term is left out."""
+"""Codings and what is computed on estimates: exact at every step, for any messages; wrong once a term is left out."""
 
 from __future__ import annotations
 

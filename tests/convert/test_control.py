@@ -159,11 +159,10 @@ def test_the_four_kinds_of_unevenness(steps: int) -> None:
     ids=["signed", "parallel"],
 )
 def test_neurons_whose_counts_cannot_be_corrected_are_refused(site: Spiking) -> None:
-    with pytest.raises(ValueError, match="'conv.act' is .*expected ValueIF"):
+    with pytest.raises(ValueError, match=r"'conv\.act' is .*expected ValueIF"):
         observing("conv.act", site, torch.zeros(2, 3), None)
 
 
 def test_no_iterations_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Shift(0)
-

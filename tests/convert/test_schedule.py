@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +12,24 @@ from torch import Tensor, nn
 
 import spikeworks as sw
 from convert.small_nets import Residual
-from spikeworks.convert import COS, OPI, QCFS, RTS, SRP, TCL, Converted, Group, Max, Method, Parallel, TwoStage, activation
-from spikeworks.convert import replace_activations as replaced
+from spikeworks.convert import (
+    COS,
+    OPI,
+    QCFS,
+    RTS,
+    SRP,
+    TCL,
+    Converted,
+    Group,
+    Max,
+    Method,
+    Parallel,
+    TwoStage,
+    activation,
+    replace_activations,
+)  # fmt: skip
 from spikeworks.convert.control import SILENT, Shift, Silence
+from spikeworks.convert.execute import window
 from spikeworks.convert.graph import normalise
 from spikeworks.convert.quantise import quantised
 
@@ -24,7 +40,7 @@ def source(levels: int = LEVELS, kind: Callable[[int], nn.Module] | None = None)
     with torch.random.fork_rng():
         torch.manual_seed(3)
         plain = Residual()
-    network = replaced(plain, lambda: kind(levels) if kind else activation.QCFS(levels, 1.0))
+    network = replace_activations(plain, lambda: kind(levels) if kind else activation.QCFS(levels, 1.0))
     with torch.no_grad():
         for p in network.parameters():
             if p.dim() > 1:
@@ -40,8 +56,10 @@ def convert(method: Method, ann: nn.Module | None = None) -> Converted:
     return sw.convert(source() if ann is None else ann, method, [images(32)])[0]
 
 
-STAGED: list[Method] = [SRP(), SRP(scope="layer"), COS(), COS(scope="global"), COS(iterations=2), COS(scope="global", iterations=2),
-          COS(Group(levels=2)), SRP(OPI(Max())), COS(OPI(Max()), pre=3)]  # fmt: skip
+STAGED: list[Method] = [
+    SRP(), SRP(scope="layer"), COS(), COS(scope="global"), COS(iterations=2), COS(scope="global", iterations=2),
+    COS(Group(levels=2)), SRP(OPI(Max())), COS(OPI(Max()), pre=3),
+]  # fmt: skip
 IDS = [f"{m.name}-{m.scope}-{m.iterations if isinstance(m, COS) else 1}-{m.base.name}" for m in STAGED]  # type: ignore[attr-defined]
 
 
@@ -50,8 +68,6 @@ def test_no_steps_before_is_the_method_underneath_bit_for_bit(method: Method) ->
     ann = source()
     if isinstance(method.base, OPI):  # type: ignore[attr-defined]
         ann = normalise(Residual().double().eval())
-    from dataclasses import replace
-
     none = convert(replace(method, pre=0), ann)  # type: ignore[call-arg]
     base = method.base  # type: ignore[attr-defined]
     for x in (images(), images(1)):
@@ -133,8 +149,6 @@ def test_silenced_neurons_never_emit_and_the_mask_is_that_of_the_residual() -> N
 
 def test_layers_that_fire_in_error_are_emptied_when_the_run_before_saw_the_same() -> None:
     """Per layer, ANN 0 and SNN > 0: with layer scope each layer's run before sees what it is then given."""
-    from spikeworks.convert.execute import window
-
     x, snn = images(64), convert(SRP(scope="layer", pre=4))
     wrong: list[int] = []
     schedule = snn.method.schedule
@@ -201,16 +215,14 @@ def test_shifting_the_current_is_shifting_the_start_at_that_time_alone() -> None
         (lambda: Shift(0), "at least 1"),
         (lambda: COS(steps=0), "steps >= 1"),
         (lambda: Group(levels=0).thresholds(normalise(source()), None), "at least one level"),
-        (lambda: convert(COS(Parallel())), "ParallelIF"),
+        (lambda: convert(COS(Parallel()))(images()), "ParallelIF"),
         (lambda: Converted(convert(COS()).network, COS(), executor="step"), "'window'"),
         (lambda: convert(Parallel()).stream(images().unsqueeze(0)), "has to stay"),
     ],
 )
 def test_what_cannot_be_scheduled_is_refused(make: Callable[[], object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        result = make()
-        assert isinstance(result, Converted)
-        result(images())
+        make()
 
 
 def test_controllers_are_values() -> None:

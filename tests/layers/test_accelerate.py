@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import spikeworks as sw
-from spikeworks.layers import SNN, Accelerated, Plan, Repeat, Spiking, Still, accelerate, mean
+from spikeworks.layers import SNN, Accelerated, Acceleration, Repeat, Spiking, Still, accelerate, mean
 
 
 def network(channels: int = 20, size: int = 9) -> nn.Sequential:
@@ -67,7 +67,7 @@ def test_the_copy_answers_as_the_network():
 def test_the_plan_is_a_table():
     x = torch.rand(2, 3, 9, 9)
     _, plan = accelerate(SNN(network(), Repeat(3), mean), x)
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, Acceleration)
     assert [line.layer for line in plan.lines] == [
         "conv 3×3 3→20",
         "conv 3×3 20→33",
@@ -168,6 +168,25 @@ def test_a_layer_used_twice_is_replaced_twice():
     assert len(plan.lines) == 1
     with torch.no_grad():
         assert torch.allclose(forced(fast, 2.0)(x_T), net(x_T), atol=1e-5)
+
+
+def test_layers_that_are_left_alone_say_why():
+    hooked = nn.Linear(8, 8)
+    hooked.register_forward_hook(lambda *_: None)
+    odd = nn.Conv2d(4, 4, 1, groups=2)
+    odd.weight.data.fill_(float("nan"))
+    infinite = nn.Linear(8, 8)
+    infinite.weight.data[0, 0] = float("inf")
+    net = SNN(nn.Sequential(Spiking(sw.IF()), hooked, infinite, nn.Unflatten(1, (4, 2, 1)), odd))
+    _, plan = accelerate(net, torch.ones(2, 3, 8))
+    assert [line.choice for line in plan.lines] == ["dense"] * 3
+    assert "hooks" in plan.lines[0].note
+    assert "not finite" in plan.lines[1].note
+    assert "groups" in plan.lines[2].note
+    assert "-" in str(plan)
+    alone, plan = accelerate(SNN(nn.Linear(3, 3)), torch.ones(2, 3, 3))
+    assert not plan.lines
+    assert type(alone.network) is nn.Linear
 
 
 def test_int8_is_near_and_only_where_inputs_are_spikes():

@@ -8,11 +8,11 @@ from .coding import Difference as Difference
 from .coding import Differential as Differential
 from .coding import Rate as Rate
 from .compensate import Compensated as Compensated
+from .control import Shift as Shift
+from .control import Silence as Silence
 from .converted import Converted as Converted
 from .graph import normalise as normalise
 from .graph import replace_activations as replace_activations
-from .control import Shift as Shift
-from .control import Silence as Silence
 from .methods import COS as COS
 from .methods import DCGS as DCGS
 from .methods import ECMT as ECMT

@@ -13,7 +13,6 @@ from .coding import Coding, Rate
 from .compensate import Compensated
 from .execute import Folded
 from .function import Function
-from .parallel import ParallelIF
 from .pool import POOLINGS, Pooling
 from .spec import ThresholdSpec
 

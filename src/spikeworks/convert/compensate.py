@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from ..layers import Temporal
-from ..layers.time import ambient
 from .coding import Coding
 
 
@@ -20,7 +19,8 @@ class Compensated(Temporal):
     compensation, for a product ``O(T) = (A_T·B_T)/T − (A_{T−1}·B_{T−1})/(T−1)`` with running sums A and B; hardware
     computes the change of ``A·B`` from spikes, ``x·B + A·y + x·y``, which is the same number.
 
-    State: the total of each input ``[B, ...]``, the estimate of the output, and the number of steps so far, shape ``[]``.
+    State: the total of each input ``[B, ...]``, the estimate of the output, and the number of steps so far, shape
+    ``[]``.
 
     :param function: one or several tensors ``[B, ...]`` → one ``[B, ...]``, every sample by itself; its ``arity`` tells
         how many are activations, if not one. Inputs after these are constants.
@@ -31,11 +31,6 @@ class Compensated(Temporal):
         super().__init__()
         self.function, self.coding = function, coding
         self.arity = getattr(function, "arity", 1)
-
-    def forward(self, *x: Tensor) -> Tensor:
-        """A fresh start on messages ``[T, B, ...]``; inside an SNN, the running window folded to ``[T·B, ...]``."""
-        passage = ambient(self)
-        return self.run(x, None)[0] if passage is None else passage.through(self, *x)
 
     def run(self, x_T: Tensor | tuple[Tensor, ...], state: Any) -> tuple[Tensor, Any]:  # type: ignore[override]
         """Messages ``[T, B, ...]``, for several inputs a tuple, constants after them → messages and the state."""

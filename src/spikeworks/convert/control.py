@@ -89,7 +89,12 @@ def observing(name: str, layer: Spiking, x_T: Tensor, state: State | None) -> tu
     """
     spiker = layer.neuron
     rule = spiker.options.get("rule", ONCE)
-    if spiker.kind is not ValueIF or isinstance(layer, ParallelIF) or rule.signed or rule.levels[-1] != len(rule.levels):
+    if (
+        spiker.kind is not ValueIF
+        or isinstance(layer, ParallelIF)
+        or rule.signed
+        or rule.levels[-1] != len(rule.levels)
+    ):
         kind = type(layer).__name__ if isinstance(layer, ParallelIF) else f"{spiker.kind.__name__} ({rule.name})"
         raise ValueError(
             f"{name!r} is {kind}, expected ValueIF with one level or equal ones, of which counts of units can be "

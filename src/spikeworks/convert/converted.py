@@ -25,7 +25,8 @@ class Converted(nn.Module):
     :param network: a graph whose activations are neurons, see :func:`~spikeworks.convert.build.spiking`; serves in an
         ``sw.SNN`` as it is, under rate coding.
     :param method: how it was made; gives the schedule and the coding.
-    :param specs: what each site was given, for reports. :param executor: ``"window"`` (fast) or ``"step"`` (the causal reference); the results agree.
+    :param specs: what each site was given, for reports.
+    :param executor: ``"window"`` (fast) or ``"step"`` (the causal reference); the results agree.
     :raises ValueError: for an executor that the method's schedule cannot run by.
     """
 
@@ -38,8 +39,8 @@ class Converted(nn.Module):
             raise ValueError(f"Converted got executor={executor!r}, expected one of {list(EXECUTORS)}; choose one.")
         if executor == "step" and not method.schedule.causal:
             raise ValueError(
-                f"Converted got executor='step' for {method.label}, in which a layer waits for several steps of the one "
-                "before, expected 'window'; choose it, or scope='global'."
+                f"Converted got executor='step' for {method.label}, in which a layer waits for several steps of the "
+                "one before, expected 'window'; choose it, or scope='global'."
             )
         self.network, self.method, self.specs, self.executor = network, method, specs or {}, executor
 

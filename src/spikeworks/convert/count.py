@@ -1,12 +1,13 @@
 """Counting, while a converted network runs, what each layer does: operations by the spikes that reach them.
 
 Along with every value goes the number of spikes it is made of. A neuron's output is one spike where it is not 0, or as
-many as it has units in a group of equal levels; a reshape moves spikes, average pooling and sums of branches gather them (each goes on to the next weights by itself, the
-1/k² folded into these), and a convolution or linear layer turns them into a current. A current that reaches another
-convolution without a neuron between them is analog: multiplied, at every step. So is what max pooling lets through of
-sums of spikes: which of them it was made of cannot be told. A product of two activations is counted as hardware does it
-on spikes x and y with running sums A and B: ``x·y + x·B + A·y``, additions all. What is computed on estimates in floating
-point is listed by name and not counted as energy, as nobody does; but it is there at every step.
+many as it has units in a group of equal levels; a reshape moves spikes, average pooling and sums of branches gather
+them (each goes on to the next weights by itself, the 1/k² folded into these), and a convolution or linear layer turns
+them into a current. A current that reaches another convolution without a neuron between them is analog: multiplied,
+at every step. So is what max pooling lets through of sums of spikes: which of them it was made of cannot be told. A
+product of two activations is counted as hardware does it on spikes x and y with running sums A and B:
+``x·y + x·B + A·y``, additions all. What is computed on estimates in floating point is listed by name and not counted as
+energy, as nobody does; but it is there at every step.
 """
 
 from __future__ import annotations
@@ -155,7 +156,10 @@ class Counting(Folded):
 
     def _count_function(self, node: fx.Node, name: str, module: Compensated, value: Tensor) -> None:
         function = module.function
-        self.tally.functions[name] = (function.kind if isinstance(function, Function) else "max pooling", value[0].numel())
+        self.tally.functions[name] = (
+            function.kind if isinstance(function, Function) else "max pooling",
+            value[0].numel(),
+        )
         if not (isinstance(function, Function) and function.bilinear):
             return
         inputs: list[fx.Node] = list(node.args[:2])  # type: ignore[arg-type]

@@ -15,9 +15,9 @@ from ..measure.record import record
 from ..measure.result import LayerResult
 from .activation import QCFS
 from .coding import Coding
-from .neuron import ONCE
 from .converted import Converted
 from .count import Counting, Tally, fired
+from .neuron import ONCE
 from .schedule import Schedule, TwoStage
 
 
@@ -137,7 +137,7 @@ def _estimate(coding: Coding, y_T: Tensor) -> Tensor:
 
 
 def _least(schedule: Schedule) -> int:
-    """Steps that are run at least: layer by layer, a layer needs the corrected output of all steps of the run before."""
+    """Steps that are run at least: layer by layer, a layer needs as many corrected ones as the run before has."""
     return schedule.pre if isinstance(schedule, TwoStage) and schedule.scope == "layer" else 1
 
 
@@ -153,4 +153,4 @@ def _matched(source: fx.GraphModule, snn: Converted, name: str) -> tuple[int, fl
     threshold, bound = torch.as_tensor(layer.threshold), float(kind.threshold())
     half = layer.neuron.parameters.get("fraction") == 0.5 and layer.neuron.options.get("rule") == ONCE
     same = threshold.numel() == 1 and float(threshold) == bound and half
-    return (kind.levels, bound) if same else None
+    return (int(kind.levels or 0), bound) if same else None

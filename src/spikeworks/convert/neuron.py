@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
@@ -40,7 +41,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         points = (self.at, self.at if self.down is None else self.down)
-        ascending = all(a < b for row in (self.levels, *points) for a, b in zip(row, row[1:], strict=False))
+        ascending = all(a < b for row in (self.levels, *points) for a, b in pairwise(row))
         if not self.levels or self.levels[0] < 1 or not ascending or {len(p) for p in points} != {len(self.levels)}:
             raise ValueError(
                 f"Rule got levels={self.levels}, at={self.at}, down={self.down}, expected whole numbers from 1 and one "
@@ -159,10 +160,11 @@ def DifferentialIF(  # noqa: N802
     x: Tensor, d: Tensor, t: Tensor, total: Tensor, *, threshold: Parameter = 1.0, negative: Parameter = 1.0,
     low: Parameter = -3e38, rule: Rule = powers(8, "nearest"), surrogate: Surrogate = sg.rect(),
 ) -> tuple[Tensor, Any]:  # fmt: skip
-    """The neuron of differential coding: what it sends at step t counts 1/t, and it sends what is still missing, t-fold.
+    """The neuron of differential coding: what it sends at step t counts 1/t; it sends what is missing, t-fold.
 
-    With estimates ``ê_in = Σ x/t`` and ``ê_out = Σ o/t``, and d their difference: ``m = x + t·d``, output o by the rule,
-    ``d = (m − o)/t``. A level below zero is fired only if ``ê_out`` stays at or above ``low`` (0 stands for a ReLU).
+    With estimates ``ê_in = Σ x/t`` and ``ê_out = Σ o/t``, and d their difference: ``m = x + t·d``, output o by the
+    rule, ``d = (m − o)/t``. A level below zero is fired only if ``ê_out`` stays at or above ``low`` (0 stands for a
+    ReLU).
 
     Huang et al., ICML 2025 (DCGS), reconstructed from their code: there the membrane, ``t·d``, and both estimates are
     kept; this is the same in two variables, and the total.

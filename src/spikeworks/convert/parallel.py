@@ -26,7 +26,9 @@ class ParallelIF(Spiking):
         :raises ValueError: if it is to go on from an earlier window: it has no part of one.
         """
         if state is not None:
-            raise ValueError("ParallelIF got the next window of a run, expected the whole run as one; give all T steps at once.")
+            raise ValueError(
+                "ParallelIF got the next window of a run, expected the whole run as one; give all T steps at once."
+            )
         count = self._count(x_T.sum(0), x_T.shape[0])
         t = torch.arange(1, x_T.shape[0] + 1, device=x_T.device, dtype=x_T.dtype)
         fired = t.view(-1, *(1,) * (x_T.dim() - 1)) <= count
@@ -46,7 +48,7 @@ class ParallelIF(Spiking):
 
 
 def counted(steps: int) -> Any:
-    """What happens at a site when one step carries means of ``steps`` steps: see :data:`~spikeworks.convert.execute.At`."""
+    """What happens at a site when one step carries means of ``steps`` (:data:`~spikeworks.convert.execute.At`)."""
 
     def at(name: str, layer: Spiking, x_T: Tensor, state: Any) -> tuple[Tensor, tuple[()]]:
         if not isinstance(layer, ParallelIF):

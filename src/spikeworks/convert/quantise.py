@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, fx, nn
 
 from .encoders import site_kind
@@ -18,6 +17,9 @@ from .spec import ThresholdSpec
 
 class Staircase(nn.Module):
     """``clip(⌊x·gain·L/r + ½⌋, −L or 0, L)·r/L``: L even levels up to ``reach`` r, below zero too if ``signed``."""
+
+    reach: Tensor
+    gain: Tensor | None
 
     def __init__(self, reach: Tensor, levels: int, gain: Tensor | None, signed: bool) -> None:
         super().__init__()

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from ..layers import NetworkState, Spiking
@@ -16,11 +15,10 @@ from ..neurons.neuron import state_type
 from .control import Controller, Seen, Shift, account, observing
 from .parallel import counted
 
-
 Run = Callable[..., tuple[Tensor, NetworkState]]
 """Runs the network: ``run(x, steps, state=None, at=None, least=1, early=False)``, input ``[B, ...]`` → outputs
-``[T, B, ...]`` and states. ``state``: to start from. ``at``: what happens at neuron sites. ``least``: steps that the first
-window must have. ``early``: whether this is a run before the run."""
+``[T, B, ...]`` and states. ``state``: to start from. ``at``: what happens at neuron sites. ``least``: steps that the
+first window must have. ``early``: whether this is a run before the run."""
 
 
 @dataclass(frozen=True)
@@ -116,19 +114,13 @@ class TwoStage(Schedule):
     def _settle(self, name: str, layer: Spiking, x_T: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Set a site in its first window, from its input, and run it."""
         if state is None:
-            first = last = self._observed(name, layer, x_T[: self.pre], None)
+            early_T, (start,) = x_T[: self.pre], _fresh(layer, x_T)
+            first = _observed(name, layer, early_T, start)
             for i in range(self.controller.iterations):
-                if i:
-                    last = self._observed(name, layer, x_T[: self.pre], last_start)
-                last_start = self.controller.adjust(first, last, i)
-            state = state_type(("v",))(last_start)
+                last = _observed(name, layer, early_T, start) if i else first
+                start = self.controller.adjust(first, last, i)
+            state = state_type(("v",))(start)
         return layer.run(x_T, state)
-
-    def _observed(self, name: str, layer: Spiking, x_T: Tensor, start: Tensor | None) -> Seen:
-        if start is None:
-            (start,) = _fresh(layer, x_T)
-        _, seen = observing(name, layer, x_T, (start,))
-        return account(layer, seen, start, x_T.shape[0])
 
     def _settled(self, run: Run, x: Tensor) -> NetworkState:
         """The start of every site, from runs of the whole network."""
@@ -149,6 +141,11 @@ class TwoStage(Schedule):
                 adjusted = self.controller.adjust(first.setdefault(name, last), last, i)
                 starts[name] = state_type(("v",))(adjusted)
         return starts
+
+
+def _observed(name: str, layer: Spiking, x_T: Tensor, start: Tensor) -> Seen:
+    _, state = observing(name, layer, x_T, (start,))
+    return account(layer, state, start, x_T.shape[0])
 
 
 def _fresh(layer: Spiking, x_T: Tensor) -> Any:

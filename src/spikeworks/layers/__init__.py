@@ -1,7 +1,7 @@
 """What a network is made of: layers that see time, what runs a network over it, and codes from and to numbers."""
 
-from .accelerate import Line as Line
-from .accelerate import Plan as Plan
+from .accelerate import Acceleration as Acceleration
+from .accelerate import LayerChoice as LayerChoice
 from .accelerate import accelerate as accelerate
 from .accelerated import Accelerated as Accelerated
 from .checkpoint import Checkpoint as Checkpoint

@@ -29,8 +29,9 @@ _SECONDS, _ROUNDS = 0.4, 10
 
 
 @dataclass(frozen=True)
-class Line:
-    """What the plan says of one layer, for the sample; times are in milliseconds per call, NaN where not measured."""
+class LayerChoice:
+    """What the plan says of one layer, for the sample; times are in milliseconds per call, NaN where not measured,
+    infinite where a form does not take the input."""
 
     name: str
     layer: str
@@ -43,14 +44,14 @@ class Line:
 
 
 @dataclass
-class Plan:
+class Acceleration:
     """Which form each layer takes and why; ``print(plan)`` is a table.
 
     ``folded``: norms put into the layer before them; ``still``: modules that see a repeated input once.
     """
 
     precision: str
-    lines: list[Line] = field(default_factory=list)
+    lines: list[LayerChoice] = field(default_factory=list)
     folded: int = 0
     still: int = 0
 
@@ -72,7 +73,7 @@ class Plan:
 
 def accelerate(
     network: nn.Module, sample: Tensor, precision: Literal["float32", "int8"] = "float32", fold: bool = True
-) -> tuple[Any, Plan]:
+) -> tuple[Any, Acceleration]:
     """A copy of a spiking network for inference on the CPU, and the plan it follows.
 
     In the copy, in evaluation mode and without gradients:
@@ -85,15 +86,16 @@ def accelerate(
 
     ``"float32"``: the same network up to float32 rounding: of folded weights (``fold=False``: none are), and of sums in
     another order than oneDNN and MKL have (see :mod:`.events`). A spike whose membrane is that close to its threshold
-    may move. ``"int8"``: weights of layers whose input is spikes become bytes, which
-    changes results; measure the accuracy before using it.
+    may move. ``"int8"``: weights of layers whose input is spikes become bytes, which changes results; measure the
+    accuracy before using it.
 
     States of the copy have the names of the original's, so that a stream can go on in the copy.
 
     :param network: an :class:`~spikeworks.layers.SNN`, or another module with such layers, a converted network say. In
         the latter, and where ``torch.fx`` cannot trace, nothing is folded or joined; layers are replaced in place.
     :param sample: an input of the network, of the size to be expected; its rates are those in the plan.
-    :returns: the copy, of the type of ``network`` (of an SNN, the network inside is a graph), and a :class:`Plan`.
+    :returns: the copy, of the type of ``network`` (of an SNN, the network inside is a graph; parameters may have other
+        names), and an :class:`Acceleration`, which prints as a table.
     :raises ValueError: for a network that is no module, a sample that is no tensor, or another precision.
     """
     if not isinstance(network, nn.Module) or not isinstance(sample, Tensor):
@@ -103,7 +105,7 @@ def accelerate(
         )
     if precision not in ("float32", "int8"):
         raise ValueError(f"accelerate got precision={precision!r}, expected 'float32' or 'int8'; choose one.")
-    plan = Plan(precision)
+    plan = Acceleration(precision)
     with torch.inference_mode(False), torch.no_grad():
         made = copy.deepcopy(network).eval().requires_grad_(False)
         root = made
@@ -125,10 +127,11 @@ class _Tracer(fx.Tracer):
 
 
 def _traced(network: nn.Module) -> nn.Module:
-    if isinstance(network, fx.GraphModule):
+    tracer = _Tracer()
+    if isinstance(network, fx.GraphModule) or tracer.is_leaf_module(network, ""):
         return network
     try:
-        return fx.GraphModule(network, _Tracer().trace(network), type(network).__name__)
+        return fx.GraphModule(network, tracer.trace(network), type(network).__name__)
     except Exception:  # whatever the network's own code raises when it meets no values: it stays as it is
         return network
 
@@ -158,7 +161,7 @@ def _fold(network: fx.GraphModule) -> int:
 
 
 def _measured(
-    made: nn.Module, root: nn.Module, sample: Tensor, precision: str, plan: Plan
+    made: nn.Module, root: nn.Module, sample: Tensor, precision: str, plan: Acceleration
 ) -> dict[nn.Module, nn.Module]:
     """Run the sample; on the way, time each layer on what it gets. Returns what replaces what."""
     replaced: dict[nn.Module, nn.Module] = {}
@@ -175,7 +178,7 @@ def _measured(
         return hook
 
     seen: set[nn.Module] = set()
-    layers = [(n, m) for n, m in root.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    layers = [(n, m) for n, m in root.named_modules() if n and isinstance(m, (nn.Linear, nn.Conv2d))]
     handles = [layer.register_forward_pre_hook(watch(name)) for name, layer in layers]
     try:
         made(sample)
@@ -192,19 +195,22 @@ def _replace(network: nn.Module, replaced: dict[nn.Module, nn.Module]) -> None:
                 setattr(parent, name, replaced[child])
 
 
-def _timed(name: str, layer: Any, x: Tensor, precision: str) -> tuple[Accelerated | None, Line]:
+def _timed(name: str, layer: Any, x: Tensor, precision: str) -> tuple[Accelerated | None, LayerChoice]:
     """Time one layer's forms on its input, and on inputs of other rates; its stand-in, if one is of use."""
     window, none = Window.of(layer), math.nan
-    if window is None or is_parametrized(layer):
+    hooked = len(layer._forward_pre_hooks) > 1 or len(layer._forward_hooks) > 0  # one is this module's own
+    if window is None or hooked or is_parametrized(layer):
         kind = type(layer).__name__
-        return None, Line(name, kind, none, none, none, none, "dense", "not for events: groups, padding or a subclass")
+        return None, LayerChoice(
+            name, kind, none, none, none, none, "dense", "not for events: groups, padding, hooks or a subclass"
+        )
     kind = f"{window.channels}→{window.outputs}"
     kind = f"linear {kind}" if type(layer) is nn.Linear else f"conv {window.kernel[0]}×{window.kernel[1]} {kind}"
     stand_in = Accelerated(layer, 0.0)
     seen = None if stand_in.unsupported(x) else image(x, window, stand_in.linear)
     if seen is None or not x.numel() or not bool(stand_in.weight.isfinite().all()):
         why = stand_in.unsupported(x) or "rows of pixels too long to list, nothing in the input, or weights not finite"
-        return None, Line(name, kind, none, none, none, none, "dense", why)
+        return None, LayerChoice(name, kind, none, none, none, none, "dense", why)
     stand_in.binary = bool(((x == 0) | (x == 1)).all())
     rate, note = stand_in.rate(seen), "" if precision == "float32" else "float32"
     taken: dict[str, float] = {}
@@ -221,7 +227,7 @@ def _timed(name: str, layer: Any, x: Tensor, precision: str) -> tuple[Accelerate
         taken = _race({"dense": stand_in.dense}, lambda x: weights(x, binary), x, seen, 1.0)
         stand_in.break_even = _break_even(taken, rate, taken["dense"])
     choice = "events" if rate < stand_in.break_even else "dense"
-    line = Line(name, kind, rate, taken["dense"], taken["own"], stand_in.break_even, choice, note)
+    line = LayerChoice(name, kind, rate, taken["dense"], taken["own"], stand_in.break_even, choice, note)
     return (stand_in if stand_in.break_even > 0 or stand_in.quantum is not None else None), line
 
 
@@ -243,8 +249,8 @@ def _race(
     while rounds < 4 or (rounds < _ROUNDS and time.perf_counter() - begin < _SECONDS):
         for name, work in works.items():
             start = time.perf_counter()
-            work()
-            if rounds:  # the first makes what later ones find
+            # the first round makes what later ones find; a form that gives nothing takes for ever
+            if work() is not None and rounds:
                 best[name] = min(best[name], 1e3 * (time.perf_counter() - start))
         rounds += 1
     return best
@@ -252,7 +258,7 @@ def _race(
 
 def _break_even(taken: dict[str, float], rate: float, dense: float) -> float:
     """The rate at which events take as long as the dense form."""
-    slope = max(taken["high"] - taken["low"], 1e-9) / (_HIGH - _LOW)
+    slope = max(taken["high"] - taken["low"], 1e-9) / (_HIGH - _LOW)  # in milliseconds per unit of rate
     found = _LOW + (_MARGIN * dense - taken["low"]) / slope
     if taken["own"] >= _MARGIN * dense:  # the sample itself speaks against it
         found = min(found, rate)
@@ -260,4 +266,4 @@ def _break_even(taken: dict[str, float], rate: float, dense: float) -> float:
 
 
 def _shown(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)
+    return format(value, form) if math.isfinite(value) else "-"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..neurons import native
+from ..neurons.eager import is_concrete
 from .events import EventWeights, Window, image
 from .int8 import ByteWeights
 
@@ -84,8 +85,8 @@ class Accelerated(nn.Module):
 
     def unsupported(self, x: Tensor) -> str | None:
         """Why the layer is computed in its dense float form for an input like ``x``; ``None`` if it need not be."""
-        if torch.compiler.is_compiling():
-            return "torch.compile has the dense form"
+        if torch.compiler.is_compiling() or not is_concrete(x):
+            return "the input has no values of its own: compilers and transforms have the dense form"
         if x.device.type != "cpu" or self.weight.device.type != "cpu":
             return f"the input is on {x.device}, the weights are on {self.weight.device}, not on the CPU"
         if x.dtype != torch.float32 or self.weight.dtype != torch.float32:

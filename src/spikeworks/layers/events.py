@@ -97,7 +97,7 @@ def image(x: Tensor, window: Window, linear: bool) -> Tensor | None:
 def listed(x_NHWC: Tensor, kind: str, unit: float = 1.0) -> Listed | None:
     """List what is not zero; ``None`` if values are not what ``kind`` promises (see :func:`.pack.pack`)."""
     n, height, width, channels = x_NHWC.shape
-    threads = _threads(x_NHWC.numel())
+    threads = threads_for(x_NHWC.numel())
     room = x_NHWC.numel() + LANES * (threads + 1)
     entries = x_NHWC.new_empty(room, dtype=torch.int16)
     values = x_NHWC.new_empty(room) if kind == "values" else None
@@ -130,7 +130,7 @@ def add_up(
     # a kernel row meets a listed position once per tap
     list_size = _whole(4 * (window.kernel[0] * window.kernel[1] * inputs.longest + LANES))
     scratch_size = list_size * (1 if inputs.values is None else 2) + _whole(8 * along)
-    threads = _threads(inputs.shape.numel())
+    threads = threads_for(inputs.shape.numel())
     scratch = bias.new_empty(threads * scratch_size // 4)
     fields = [
         n * up, height, up, width, along, channels, *window.stride, *window.padding, *window.dilation,
@@ -184,7 +184,7 @@ def padded(values: Tensor | None, outputs: int, block: int, like: Tensor) -> Ten
 
 def compress() -> bool:
     """Whether this processor has AVX-512's compress instruction."""
-    return "+avx512f" in native._cpu()[1]
+    return native.vector_math().width == LANES
 
 
 @cache
@@ -197,7 +197,8 @@ def _gather(taps: gather.Taps, vectors: int, values: bool) -> int:
     return native.load(gather.gather(taps, vectors, values))
 
 
-def _threads(values: int) -> int:
+def threads_for(values: int) -> int:
+    """How many threads a kernel over so many values is worth."""
     return max(1, min(torch.get_num_threads(), values // _GRAIN))
 
 

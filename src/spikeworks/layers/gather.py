@@ -19,8 +19,8 @@ GATHER = (
     "dilation", "dilation_w", "entries", "values", "starts", "weights", "scale", "bias", "y", "outputs", "blocks",
     "scratch", "scratch_size", "list_size",
 )  # fmt: skip
-"""Fields of ``gather`` and ``gather_bytes``. ``rows``: output rows of all images; ``list_size``: bytes that the lists of
-one row of output pixels may take."""
+"""Fields of ``gather`` and ``gather_bytes``. ``rows``: output rows of all images; ``list_size``: bytes that the lists
+of one row of output pixels may take."""
 FLUSH = 256
 """Rows of unsigned bytes that a 16-bit word can add up: 257 · 255 = 65535."""
 

@@ -100,7 +100,7 @@ def levels(x: Tensor, quantum: float) -> Tensor | None:
     y = torch.empty(x.shape, dtype=torch.uint8)
     unit = torch.full((1,), 1 / quantum, dtype=torch.float32)
     fields = [x.numel(), x.data_ptr(), y.data_ptr(), unit.data_ptr(), 0]
-    left = native.call(_levels(), fields, events._threads(x.numel()))
+    left = native.call(_levels(), fields, events.threads_for(x.numel()))
     return None if left[pack.LEVELS.index("status")] else y
 
 

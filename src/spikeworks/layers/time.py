@@ -91,7 +91,7 @@ class Temporal(nn.Module):
     :class:`SNN` on folded tensors. In :meth:`run` time is unfolded for whatever it calls."""
 
     arity: int = 1
-    """How many inputs are in time; where there are more inputs, :meth:`run` gets a tuple of all, the others as they are."""
+    """How many inputs are in time; of several inputs :meth:`run` gets a tuple, those after these as they are."""
 
     def unfolded(self, x: tuple[Tensor, ...], steps: int) -> Any:
         """The inputs of one call, folded, as :meth:`run` takes them."""
@@ -102,14 +102,17 @@ class Temporal(nn.Module):
         """``x_T``: ``[T, B, ...]``; ``state``: as returned by the previous call, ``None`` for a fresh start."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *more: Tensor) -> Tensor:
         """A fresh start on ``[T, B, ...]``; inside an :class:`SNN`, the running window folded to ``[T·B, ...]``.
 
+        :param more: further inputs, for layers whose :attr:`arity` is more than 1.
         :raises ValueError: for an input of another kind, or when a backward pass calls it (see
             :class:`~spikeworks.layers.Checkpoint`).
         """
         passage = ambient(self)
-        return self.stream(x)[0] if passage is None else passage.through(self, x)
+        if passage is not None:
+            return passage.through(self, x, *more)
+        return self.run((x, *more), None)[0] if more else self.stream(x)[0]  # type: ignore[arg-type]
 
     def stream(self, x_T: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Carry on from ``state``: ``[T, B, ...]`` → output ``[T, B, ...]`` and the state to pass next time.

@@ -4,7 +4,7 @@
 |---|---|---|---|---|---|---|
 | :class:`Max` | ReLU | largest activation | IF, v(0) = 0 | rate | plain | Diehl et al., IJCNN 2015 |
 | :class:`Robust` | ReLU | quantile | IF, v(0) = 0 | rate | plain | Rueckauer et al., Front. Neurosci. 2017 |
-| :class:`ThresholdBalancing` | ReLU | largest current, site by site | IF, v(0) = 0 | rate | plain | Sengupta et al., 2019 |
+| :class:`ThresholdBalancing` | ReLU | largest current of a site | IF, v(0) = 0 | rate | plain | Sengupta et al. 2019 |
 | :class:`RMP` | ReLU | a share of that | IF, v(0) = 0 | rate | plain | Han et al., CVPR 2020 |
 | :class:`Calibration` | ReLU | least squared error; corrections | IF + θ/2T | rate | plain | Li et al., ICML 2021 |
 | :class:`LTB` | ReLU | local rule | IF, θ/2 | rate | plain, delayed | Bu et al., CVPR 2025 |

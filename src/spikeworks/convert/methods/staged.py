@@ -125,8 +125,9 @@ class Parallel(Upon):
 class Group(Upon):
     """Neurons with K equal levels: θ/K, 2θ/K, ... in one step; T steps are QCFS with K·T levels, for constant input.
 
-    Group neuron (Hao et al., 2025), M-HT and LM-HT (NeurIPS 2024) alike, reconstructed from code and text: K comparators
-    summed and a count capped at K are the same number. v(0) = θ/(2K). An emission of n levels counts as n spikes.
+    Group neuron (Hao et al., 2025), M-HT and LM-HT (NeurIPS 2024) alike, reconstructed from code and text: K
+    comparators summed and a count capped at K are the same number. v(0) = θ/(2K). An emission of n levels counts as n
+    spikes.
 
     :param base: where thresholds come from. :param levels: K, at least 1.
     """

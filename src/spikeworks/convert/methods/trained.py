@@ -55,7 +55,7 @@ class QCFS(Method):
 
 @dataclass(frozen=True)
 class SlipReLU(Method):
-    """θ: the bound that the activation has learned; v(0) its shift. Needs a network trained with ``activation.SlipReLU``.
+    """θ: the learned bound; v(0): the shift of its staircase. Needs a network trained with ``activation.SlipReLU``.
 
     The activation is between a clip and a staircase; the neuron is that of both. Jiang et al., ICML 2023, from their
     code.
@@ -147,7 +147,11 @@ class OPI(Upon):
 
     def describe(self, network: fx.GraphModule) -> str:
         """With the start, where it is another, and the base."""
-        how = "" if self.initial == "optimal" else f" ({self.initial if isinstance(self.initial, str) else f'{self.initial:g}'})"
+        how = (
+            ""
+            if self.initial == "optimal"
+            else f" ({self.initial if isinstance(self.initial, str) else f'{self.initial:g}'})"
+        )
         return f"{self.label}{how} on {self.base.describe(network)}"
 
 

@@ -24,7 +24,7 @@ from .base import Method
 
 @dataclass(frozen=True)
 class _Encoded(Method):
-    """What the methods here share. ``head``: whether the last linear layer, which gives the logits, gets spikes, too."""
+    """What the methods here share. ``head``: whether the last linear layer, which gives the logits, gets spikes."""
 
     nonlinear: ClassVar[bool] = True
     head: bool = False
