@@ -4,8 +4,9 @@
 
 Layers: time of the dense float32 layer (oneDNN for convolutions, channels last; MKL for linear layers) over the time of
 ``Accelerated`` held to its event-driven form, everything included: sampling the rate, listing, summing, writing out.
-Before a time is taken, float32 convolutions must be equal to the dense ones in every bit, linear layers to 1e-5 of the
-largest output, and int8 to the sum with the same quantised weights; the error of int8 against float32 is shown.
+Before a time is taken, outputs must be equal to 1e-5 of the largest: of events to those of the dense layer (whether in
+every bit is shown), of int8 to those of a float layer with the same quantised weights. The error of int8 against
+float32, relative to the largest output, is shown.
 
 Network: the one of ``training.py`` (1×28×28, conv 32 – conv 32 – pool – conv 64 – conv 64 – pool – linear 10, batch
 norm and LIF after each convolution), T = 8, the same image at each step, evaluation mode. Weights are random, with
@@ -51,9 +52,7 @@ def quantised(layer: nn.Linear | nn.Conv2d) -> nn.Module:
     return twin
 
 
-def check(name: str, got: Tensor, expected: Tensor, exact: bool) -> None:
-    if exact:
-        assert torch.equal(got, expected), f"red: {name} is not equal"
+def check(name: str, got: Tensor, expected: Tensor) -> None:
     off = float((got - expected).abs().max() / expected.abs().max())
     assert off < 1e-5, f"red: {name} differs by {off:.1e} of the largest output"
 
@@ -61,7 +60,7 @@ def check(name: str, got: Tensor, expected: Tensor, exact: bool) -> None:
 def made(shape: tuple[int, ...]) -> tuple[nn.Linear | nn.Conv2d, tuple[int, ...]]:
     """The layer of that shape, and the shape of its input."""
     torch.manual_seed(0)
-    if len(shape) == 2 + 1:
+    if len(shape) == 3:
         return nn.Linear(*shape[1:]).requires_grad_(False), shape[:2]
     n, c_in, c_out, size = shape
     layer = nn.Conv2d(c_in, c_out, 3, padding=1).requires_grad_(False)
@@ -76,30 +75,32 @@ def again(work: Callable[[], object], repeat: int) -> None:
 def layer_table(rounds: int, repeat: int) -> list[str]:
     random = torch.Generator().manual_seed(0)
     lines = [
-        "| layer | rate | dense f32, ms | events f32 | dense int8 | events int8 | int8 events/dense | int8 error |",
-        "|---|---|---|---|---|---|---|---|",
+        "| layer | rate | dense f32, ms | events f32 | dense int8 | events int8 | int8: events/dense | f32 bits = | "
+        "int8 error |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for shape in (*CONVOLUTIONS, *LINEAR):
         layer, size = made(shape)
-        twin, exact = quantised(layer), len(shape) == 4
+        twin = quantised(layer)
         forms = {
             "events": sw.layers.Accelerated(layer, 2.0), "bytes": sw.layers.Accelerated(layer, 0.0, 1.0),
             "event bytes": sw.layers.Accelerated(layer, 2.0, 1.0),
         }  # fmt: skip
         for rate in RATES:
             x = (torch.rand(size, generator=random) < rate).float()
-            x = x.contiguous(memory_format=torch.channels_last) if exact else x
+            x = x.contiguous(memory_format=torch.channels_last) if len(size) == 4 else x
             expected = layer(x)
-            check("events", forms["events"](x), expected, exact)
-            check("dense int8", forms["bytes"](x), twin(x), False)
-            check("events int8", forms["event bytes"](x), twin(x), False)
+            same = "yes" if torch.equal(forms["events"](x), expected) else "no"
+            check("events", forms["events"](x), expected)
+            check("dense int8", forms["bytes"](x), twin(x))
+            check("events int8", forms["event bytes"](x), twin(x))
             error = float((forms["event bytes"](x) - expected).abs().max() / expected.abs().max())
             works = {"dense": partial(layer, x)} | {name: partial(form, x) for name, form in forms.items()}
             taken = in_turns({name: partial(again, work, repeat) for name, work in works.items()}, rounds)
             ms = sorted(taken["dense"])[rounds // 2] * 1e3 / repeat
             shown = " | ".join(f"{ratio(taken['dense'], taken[n]):.1f}x" for n in forms)
             gain = ratio(taken["bytes"], taken["event bytes"])
-            lines.append(f"| {kind(shape)} | {rate:.0%} | {ms:.2f} | {shown} | {gain:.1f}x | {error:.1e} |")
+            lines.append(f"| {kind(shape)} | {rate:.0%} | {ms:.2f} | {shown} | {gain:.1f}x | {same} | {error:.1e} |")
     return lines
 
 
@@ -128,14 +129,16 @@ def plain() -> nn.Module:
     return sw.SNN(nn.Sequential(*layers(lambda: sw.Spiking(sw.LIF(tau=2.0)))), decode=sw.layers.mean)
 
 
-def network_table(name: str, state: dict[str, Tensor], x_T: Tensor, labels: Tensor | None, rounds: int) -> list[str]:
+def network_table(
+    name: str, state: dict[str, Tensor], x_T: Tensor, labels: Tensor | None, rounds: int, batch: int
+) -> list[str]:
     torch.manual_seed(0)
     theirs = Theirs()
     theirs.load_state_dict(dict(zip(theirs.state_dict(), state.values(), strict=True)))
     ours = plain()
     ours.load_state_dict(state)
     theirs, ours = (net.eval().requires_grad_(False) for net in (theirs, ours))
-    timed = x_T[:, :32]
+    timed = x_T[:, :batch]
     fast, plan = sw.layers.accelerate(ours, timed)
     low, low_plan = sw.layers.accelerate(ours, timed, "int8")
     dense = copy.deepcopy(fast)
@@ -146,14 +149,15 @@ def network_table(name: str, state: dict[str, Tensor], x_T: Tensor, labels: Tens
         "SpikingJelly 2.0": lambda x_T: theirs(x_T).mean(0), "spikeworks as it is": ours,
         "accelerated, all dense": dense, "accelerated": fast, "accelerated, int8": low,
     }  # fmt: skip
-    logits = {n: torch.cat([net(part) for part in x_T.split(32, 1)]) for n, net in nets.items()}
+    logits = {n: torch.cat([net(part) for part in x_T.split(batch, 1)]) for n, net in nets.items()}
     reference = logits["SpikingJelly 2.0"]
     off = float((logits["spikeworks as it is"] - reference).abs().max())
     assert off < 1e-4, f"red: logits differ by {off:.1e}"
     taken = in_turns({n: partial(net, timed) for n, net in nets.items()}, rounds)
+    rates = "/".join(f"{line.rate:.0%}" for line in plan.lines)
     right = reference.argmax(1) if labels is None else labels
     lines = [
-        f"| {name}: rates into layers {'/'.join(f'{line.rate:.0%}' for line in plan.lines)} | ms | over SpikingJelly | "
+        f"| {name}, batch {batch}: rates into layers {rates} | ms | over SpikingJelly | "
         f"{'same answer' if labels is None else 'accuracy'} of {len(right)} | logits differ by | choices |",
         "|---|---|---|---|---|---|",
     ]
@@ -164,7 +168,7 @@ def network_table(name: str, state: dict[str, Tensor], x_T: Tensor, labels: Tens
         choices = ", ".join(line.choice for line in chosen.lines) if chosen else ""
         ms, gain = sorted(seconds)[rounds // 2] * 1e3, ratio(taken["SpikingJelly 2.0"], seconds)
         lines.append(f"| {n} | {ms:.1f} | {gain:.2f}x | {same:.1%} | {off:.1e} | {choices} |")
-    return [*lines, "", str(plan), "", str(low_plan), ""]
+    return [*lines, "", "```", str(plan), "", str(low_plan), "```", ""]
 
 
 def train(path: Path, epochs: int = 4) -> None:
@@ -195,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeat", type=int, default=1, help="calls of a layer in a row; 1: caches are cold each time")
     parser.add_argument("--only", choices=["layers", "network"])
     parser.add_argument("--train", type=Path, help="train on digits, write this file, and do nothing else")
@@ -212,11 +217,15 @@ def main() -> None:
             lines += [*layer_table(options.rounds, options.repeat), ""]
         if options.only != "layers":
             for name, (weight, bias) in LEVELS.items():
-                lines += network_table(name, random_network(weight, bias), noise(32, 2), None, options.rounds)
+                lines += network_table(
+                    name, random_network(weight, bias), noise(32, 2), None, options.rounds, options.batch
+                )
             if options.trained:
                 kept = torch.load(options.trained)
                 x_T = kept["x"].expand(STEPS, *kept["x"].shape)
-                lines += network_table("trained on digits", kept["state"], x_T, kept["y"], options.rounds)
+                lines += network_table(
+                    "trained on digits", kept["state"], x_T, kept["y"], options.rounds, options.batch
+                )
     print("\n".join(lines))
     if options.out:
         options.out.write_text("\n".join(lines) + "\n")

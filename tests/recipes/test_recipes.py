@@ -21,7 +21,7 @@ def made(kind: str, seed: int) -> nn.Module:
     return network(run.ACTIVATIONS[kind], torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", ["fashion_mnist_vgg"])
+@pytest.mark.parametrize("name", ["convert_fashion_vgg"])
 def test_a_recipe_runs_and_repeats(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPIKEWORKS_DATA", str(tmp_path))
     draw = np.random.default_rng(0)
@@ -29,33 +29,35 @@ def test_a_recipe_runs_and_repeats(name: str, tmp_path: Path, monkeypatch: pytes
     x, y = draw.integers(0, 256, (80, 28, 28), dtype=np.uint8), np.arange(80, dtype=np.uint8) % 10
     np.savez(tmp_path / "fashion_mnist" / "fashion_mnist.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
 
-    def done(folder: str, seed: int = 1) -> tuple[Report, list[str]]:
+    def done(folder: str, seed: int = 1, only: list[str] | None = None) -> tuple[Report, list[str]]:
         trained: list[str] = []
         watch = run.Watch(epoch=lambda kind, _: trained.append(kind))
-        return ALL[name](seed, True, watch, checkpoint=tmp_path / folder / "training.safetensors"), trained
+        place = tmp_path / folder / "training.safetensors"
+        return ALL[name](seed, True, watch, checkpoint=place, only=only), trained
 
     def numbers(report: Report) -> dict[str, Any]:
         return {r.method: (r.label, r.accuracy, r.source_accuracy, r.layers, r.energy) for r in report.results}
 
     first, trained = done("first")
     assert first.meta["seed"] == 1
-    assert trained == ["ReLU", "Clip", "QCFS"]
-    assert sorted(p.name for p in (tmp_path / "first").iterdir()) == [
-        f"training.{kind}.safetensors" for kind in ("Clip", "QCFS", "ReLU")
-    ]
-    assert [r.method for r in first.results] == list(run.NAMED)
-    methods = run.choose(["max", "tcl", "qcfs"])  # each takes another network; the others would say nothing more
-    monkeypatch.setattr(run, "choose", lambda names: methods)
-    expected = {name: numbers(first)[name] for name in methods}
-    second, trained = done("second")
+    assert trained == list(run.ACTIVATIONS)
+    assert sorted(p.name for p in (tmp_path / "first").iterdir()) == sorted(
+        f"training.{kind}.safetensors" for kind in run.ACTIVATIONS
+    )
+    assert [r.method for r in first.results] == [*run.NAMED, "rnl-ril"]
+    only = ["max", "tcl", "qcfs"]  # each takes another network; the others would say nothing more
+    expected = {name: numbers(first)[name] for name in only}
+    second, trained = done("second", only=only)
     assert trained == ["ReLU", "Clip", "QCFS"]
     assert numbers(second) == expected
     (tmp_path / "first" / "training.QCFS.safetensors").unlink()  # as if stopped after two of three networks
-    resumed, trained = done("first")
+    resumed, trained = done("first", only=only)
     assert trained == ["QCFS"]
     assert numbers(resumed) == expected
     with pytest.raises(ValueError, match=r"ReLU.*is of a run with another seed"):
-        done("first", seed=2)
+        done("first", seed=2, only=only)
+    with pytest.raises(ValueError, match=r"got the methods maximum, expected some of max, "):
+        done("third", only=["maximum"])
 
 
 def test_a_recipe_goes_by_one_name() -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, fx, nn
 
-from ..layers import SNN, NetworkState
+from ..layers import SNN, Acceleration, NetworkState, accelerate
 from .coding import Rate
 from .execute import EXECUTORS, At, Folded, Interpreter, Recording, window
 from .graph import sites
@@ -122,6 +122,21 @@ class Converted(nn.Module):
                 "neurons that do not wait; call it with one [B, ...] instead."
             )
         return SNN(self.network)
+
+    def accelerated(
+        self, sample: Tensor, steps: int | None = None, precision: Literal["float32", "int8"] = "float32"
+    ) -> tuple[Converted, Acceleration]:
+        """A copy for inference on the CPU, each layer dense or event-driven by the rate of its input, and the plan.
+
+        See :func:`spikeworks.layers.accelerate`: in ``"float32"`` the same up to rounding of sums, so that a spike
+        whose membrane lies that close to its threshold may move; ``"int8"`` changes weights: measure it.
+
+        :param sample: ``[B, ...]``, of the size to be expected. :param steps: T of the run that layers are timed in.
+        """
+        method = self.method if steps is None else replace(self.method, steps=steps)
+        made, plan = accelerate(Converted(self.network, method, self.specs, self.executor), sample, precision)
+        made.method = self.method
+        return made, plan
 
     def train(self, mode: bool = True) -> Converted:
         """Sets the mode of this module alone: what is inside was converted in evaluation mode and stays there."""

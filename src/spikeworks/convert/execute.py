@@ -68,7 +68,7 @@ class Folded(fx.Interpreter):
         if n in self.moving:
             module = self.modules[str(n.target)] if n.op == "call_module" else None
             if isinstance(module, Temporal):
-                return self._through(str(n.target), module, tuple(map(self.folded, n.args)))  # type: ignore[arg-type]
+                return self._through(str(n.target), module, tuple(map(self._timed, n.args)))  # type: ignore[arg-type]
             value = self.execute(n, self.folded)
             return self._once(n, value) if self.coding.once and isinstance(value, Tensor) else value
         if n.op == "output":
@@ -81,14 +81,22 @@ class Folded(fx.Interpreter):
             return value
         return self.kept[n]
 
-    def _through(self, name: str, layer: Temporal, folded: tuple[Tensor, ...]) -> Tensor:
+    def _through(self, name: str, layer: Temporal, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Run a temporal layer on ``[T, B, ...]``; what it puts out, folded."""
         if self.at is not None and isinstance(layer, Spiking):
-            y_T, self.states[name] = self.at(name, layer, unfold(folded[0], self.steps), self.states.get(name))
+            y_T, self.states[name] = self.at(name, layer, inputs[0], self.states.get(name))
             return y_T.flatten(0, 1)
-        passage = Passage(self.steps, {layer: name}, self.states)
-        y: Tensor = during(passage, layer, *folded)  # called as in an SNN, so that hooks see it
+        passage = Passage(self.steps, {layer: name}, self.states, folded=False)
+        y_T = during(passage, layer, *inputs)  # called, so that hooks see it
         self.states.update(passage.outgoing)
-        return y
+        return y_T.flatten(0, 1)
+
+    def _timed(self, node: fx.Node) -> Any:
+        """A node's value for a temporal reader, ``[T, B, ...]``: what is still is not copied T times."""
+        value = self.sizes.get(node, self.env[node])
+        if node not in self.data or not isinstance(value, Tensor):
+            return value
+        return unfold(value, self.steps) if node in self.moving else self.coding.send(value, self.steps, self.elapsed)
 
     def execute(self, node: fx.Node, read: Callable[[fx.Node], Any]) -> Any:
         """The node's operation on its arguments as ``read`` gives them."""
@@ -143,8 +151,8 @@ class Recording(Folded):
         super().__init__(graph, coding, at)
         self.outputs = outputs
 
-    def _through(self, name: str, layer: Temporal, folded: tuple[Tensor, ...]) -> Tensor:
-        y = super()._through(name, layer, folded)
+    def _through(self, name: str, layer: Temporal, inputs: tuple[Tensor, ...]) -> Tensor:
+        y = super()._through(name, layer, inputs)
         if isinstance(layer, Spiking):
             y_T = unfold(y, self.steps)
             self.outputs[name] = torch.cat((self.outputs[name], y_T)) if self.elapsed else y_T

@@ -32,15 +32,17 @@ def unfold(x: Tensor, steps: int) -> Tensor:
 
 @dataclass
 class Passage:
-    """One run of a network over a window: how many steps are folded, what came in, what goes out."""
+    """One run of a network over a window: how many steps it has, what came in, what goes out; and whether layers are
+    called on folded tensors, or on ``[T, B, ...]``."""
 
     steps: int
     names: dict[nn.Module, str]
     incoming: NetworkState
     outgoing: NetworkState = field(default_factory=dict)
+    folded: bool = True
 
     def through(self, layer: Temporal, *x: Tensor) -> Tensor:
-        """Run a temporal layer on folded ``[T·B, ...]``, with the state it left in the previous window."""
+        """Run a temporal layer with the state it left in the previous window: ``[T·B, ...]`` → the same."""
         if layer not in self.names:
             raise ValueError(
                 f"SNN got {type(layer).__name__} inside, which is not among the modules of its network, expected every "
@@ -50,8 +52,9 @@ class Passage:
         while key in self.outgoing:  # the same layer called again in one forward has a state of its own
             key += "'"
         # what a layer calls while it runs sees time as the layer itself does: unfolded
-        y_T, self.outgoing[key] = during(None, layer.run, layer.unfolded(x, self.steps), self.incoming.get(key))
-        return y_T.flatten(0, 1)
+        inputs = layer.unfolded(x, self.steps) if self.folded else x if len(x) > 1 else x[0]
+        y_T, self.outgoing[key] = during(None, layer.run, inputs, self.incoming.get(key))
+        return y_T.flatten(0, 1) if self.folded else y_T
 
 
 class _Thread(threading.local):  # torch.compile traces it

@@ -3,11 +3,23 @@
 from collections.abc import Callable
 
 from ..measure.result import Report
-from . import cifar10_vgg, digits, fashion_mnist_vgg
+from . import (
+    convert_cifar10_resnet,
+    convert_cifar10_vgg,
+    convert_cifar10_vit,
+    convert_fashion_rnl,
+    convert_fashion_vgg,
+    convert_fashion_vit,
+    digits,
+)
 
 ALL: dict[str, Callable[..., Report]] = {
     "digits": digits.run,
-    "fashion_mnist_vgg": fashion_mnist_vgg.run,
-    "cifar10_vgg": cifar10_vgg.run,
+    "convert_fashion_vgg": convert_fashion_vgg.run,
+    "convert_fashion_rnl": convert_fashion_rnl.run,
+    "convert_cifar10_vgg": convert_cifar10_vgg.run,
+    "convert_cifar10_resnet": convert_cifar10_resnet.run,
+    "convert_fashion_vit": convert_fashion_vit.run,
+    "convert_cifar10_vit": convert_cifar10_vit.run,
 }
 """Every recipe by name; all take ``seed``, ``quick``, ``watch``, ``command`` and ``checkpoint``."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from importlib import metadata
@@ -15,9 +16,10 @@ import torch
 from torch import nn
 
 from ..convert import METHODS, OPI, Method, Robust, convert
-from ..convert.activation import QCFS, Clip
+from ..convert import RNL as RateNorm
+from ..convert.activation import QCFS, RNL, Clip, SlipReLU
 from ..measure.result import MethodResult, Report
-from ..train import Data, Epoch, Plan, fit
+from ..train import Data, Epoch, Plan, RateInference, fit, fit_rate_inference
 from ..train.fit import Augment
 from .data import Split
 
@@ -42,8 +44,13 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "ReLU": nn.ReLU,
     "Clip": partial(Clip, BOUND),
     "QCFS": partial(QCFS, LEVELS, BOUND),
+    "RNL": RNL,
+    "SlipReLU": partial(SlipReLU, LEVELS, 0.5, BOUND),
 }
 """One network is trained with each; a method converts the first that it takes."""
+
+TUNED = "RNL + RIL"
+"""The network with RNL after its second stage."""
 
 NAMED: dict[str, Callable[[], Method]] = {**METHODS, "opi-robust": partial(OPI, Robust())}
 """Every method that can be asked for by name, those of :data:`METHODS` with their defaults; TCL, on which OPI builds by
@@ -145,13 +152,17 @@ def omitted(left_out: dict[str, str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A data set and a network: train it with each of :data:`ACTIVATIONS`, convert it by every method, measure on test.
+    """A data set and a network: train it with each activation, convert it by every method, measure on test.
+
+    The network with RNL is converted as the first stage leaves it (``rnl``) and after the second (``rnl-ril``).
 
     :param name: the recipe's. :param title: for people. :param split: loads the data.
     :param network: an activation factory and a generator of weights → the network.
     :param plan: how to train. :param augment: of training batches.
     :param about: what a reader must know, for the report.
-    :param taste: what ``quick`` makes of it: the split, the plan, and how many of :data:`STEPS` are read.
+    :param activations: what a network is called → its activation; one network is trained with each.
+    :param methods: what is compared. :param tune: how RNL's second stage goes. :param steps: the T that are read.
+    :param taste: what ``quick`` makes of it: the split, the plan, and how many of ``steps`` are read.
     """
 
     name: str
@@ -162,32 +173,60 @@ class Comparison:
     augment: Augment | None
     about: dict[str, str]
     taste: Callable[[Split, Plan], tuple[Split, Plan, int]]
+    activations: Mapping[str, Callable[[], nn.Module]] = field(default_factory=lambda: ACTIVATIONS)
+    methods: Callable[[], dict[str, Method]] = partial(choose, None)
+    tune: RateInference = RateInference()
+    steps: tuple[int, ...] = STEPS
 
     def __call__(
         self, seed: int = 0, quick: bool = False, watch: Watch = Watch(), command: str = "",
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | None = None, only: Sequence[str] | None = None,
     ) -> Report:  # fmt: skip
         """Run it.
 
         :param seed: of weights, order and augmentation; the split is fixed. :param quick: only to see whether it runs.
         :param watch: who is told what happens. :param command: what was typed, for the report.
         :param checkpoint: where training leaves what it needs to go on, ``.safetensors``.
-        :raises ValueError: if the data are not there, or the checkpoint is of another run.
+        :param only: the methods to compare, by name, and the networks they need to train; ``None``: all.
+        :raises ValueError: if the data are not there, a method is unknown, or the checkpoint is of another run.
         """
-        split, plan, read = self.split(), self.plan, len(STEPS)
+        methods = self._chosen(only)
+        split, plan, read = self.split(), self.plan, len(self.steps)
         if quick:
             split, plan, read = self.taste(split, plan)
         networks = {
-            kind: self.network(factory, torch.Generator().manual_seed(seed)) for kind, factory in ACTIVATIONS.items()
+            kind: self.network(factory, torch.Generator().manual_seed(seed))
+            for kind, factory in self.activations.items()
+            if only is None or kind in {self._network(method) for method in methods.values()}
         }
         train(networks, split, plan, seed, watch, self.augment, checkpoint)
-        results, left_out = convert_all(networks, split, choose(None), STEPS[:read], watch)
+        results, left_out = convert_all(networks, split, methods, self.steps[:read], watch)
+        if "RNL" in networks:
+            tuned = self._second_stage(networks["RNL"], split, seed, quick, watch)
+            results += convert_all({TUNED: tuned}, split, {"rnl-ril": RateNorm()}, self.steps[:read], watch)[0]
         about = provenance(
             command or f"spikeworks recipe {self.name} --seed {seed}", seed, **self.about,
             training=f"{plan.epochs} epochs of SGD, {plan.precision}, one network each with {', '.join(networks)}",
             **omitted(left_out),
         )  # fmt: skip
         return Report(self.title, results, about)
+
+
+    def _chosen(self, only: Sequence[str] | None) -> dict[str, Method]:
+        known = self.methods()
+        if unknown := sorted(set(only or ()) - known.keys()):
+            raise ValueError(f"{self.name} got the methods {', '.join(unknown)}, expected some of {', '.join(known)}.")
+        return known if only is None else {name: known[name] for name in only}
+
+    def _network(self, method: Method) -> str:
+        return method.takes or next(iter(self.activations))
+
+    def _second_stage(self, network: nn.Module, split: Split, seed: int, quick: bool, watch: Watch) -> nn.Module:
+        tuned = copy.deepcopy(network)
+        plan = replace(self.tune, epochs=1) if quick else self.tune
+        watch.say(f"{TUNED}: second stage, {plan.epochs} epochs")
+        fit_rate_inference(tuned, split.train, split.validation, plan, torch.Generator().manual_seed(seed), self.augment)
+        return tuned
 
 
 def a_few_batches(split: Split, plan: Plan) -> tuple[Split, Plan, int]:

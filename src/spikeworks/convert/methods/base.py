@@ -32,6 +32,9 @@ class Method:
     nonlinear: ClassVar[bool] = False
     """Whether it takes functions that are not affine, computed on estimates."""
 
+    takes: ClassVar[str] = ""
+    """The activation of :mod:`spikeworks.convert.activation` a network has to be trained with; empty: any will do."""
+
     steps: int = field(default=32, kw_only=True)
     start: int = field(default=0, kw_only=True)
     pooling: Pooling = field(default="delta", kw_only=True)
@@ -101,6 +104,11 @@ class Upon(Method):
                 object.__setattr__(self, name, getattr(self.base, name))
         object.__setattr__(self, "base", replace(self.base, steps=self.steps, pooling=self.pooling, fold=self.fold))
         super().__post_init__()
+
+    @property
+    def takes(self) -> str:  # type: ignore[override]
+        """As the base."""
+        return self.base.takes
 
     @property
     def nonlinear(self) -> bool:  # type: ignore[override]

@@ -26,6 +26,7 @@ class TCL(Method):
 
     name: ClassVar[str] = "tcl"
     label: ClassVar[str] = "TCL"
+    takes: ClassVar[str] = "Clip"
 
     def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
         """The learned bounds; ``data`` is not looked at."""
@@ -42,6 +43,7 @@ class QCFS(Method):
 
     name: ClassVar[str] = "qcfs"
     label: ClassVar[str] = "QCFS"
+    takes: ClassVar[str] = "QCFS"
 
     def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
         """The learned bounds, started at one half; ``data`` is not looked at."""
@@ -63,6 +65,7 @@ class SlipReLU(Method):
 
     name: ClassVar[str] = "sliprelu"
     label: ClassVar[str] = "SlipReLU"
+    takes: ClassVar[str] = "SlipReLU"
 
     def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
         """The learned bounds, started where the staircase is shifted to; ``data`` is not looked at."""
@@ -86,6 +89,7 @@ class RNL(Method):
 
     name: ClassVar[str] = "rnl"
     label: ClassVar[str] = "RNL"
+    takes: ClassVar[str] = "RNL"
 
     def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
         """The learned thresholds; ``data`` is not looked at."""

@@ -1,7 +1,7 @@
 """Fashion-MNIST: a VGG-9 at quarter width, trained with ReLU, Clip and QCFS, converted by every method.
 
 Top-1 in % on the 10,000 test images, mean ± standard deviation over seeds 0, 1 and 2
-(``spikeworks recipe fashion_mnist_vgg --seed N``, then ``spikeworks spread`` of the three reports; bfloat16 training):
+(``spikeworks recipe convert_fashion_vgg --seed N``, then ``spikeworks spread`` of the three reports; bfloat16 training):
 
 | method           | T=1         | T=2        | T=4         | T=8         | T=16       | T=32        | deep       |
 |------------------|-------------|------------|-------------|-------------|------------|-------------|------------|
@@ -42,7 +42,7 @@ def augmented(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 run = Comparison(
-    "fashion_mnist_vgg", "Fashion-MNIST, VGG-9 at quarter width", fashion_mnist, network,
+    "convert_fashion_vgg", "Fashion-MNIST, VGG-9 at quarter width", fashion_mnist, network,
     Plan(8, 128, 0.05, decay=5e-4, warmup=0.5, precision=precision()), augmented,
     {
         "network": "VGG-9 at quarter width (16 to 64 channels, 128 hidden), average pooling",

@@ -1,6 +1,6 @@
 """CIFAR-10: a VGG-11 at half width, trained with ReLU, Clip and QCFS, converted by every method.
 
-Top-1 in % on the 10,000 test images (``spikeworks recipe cifar10_vgg --seed N``, bfloat16 training): QCFS as mean ±
+Top-1 in % on the 10,000 test images (``spikeworks recipe convert_cifar10_vgg --seed N``, bfloat16 training): QCFS as mean ±
 standard deviation over seeds 0, 1 and 2, the others of seed 0 alone:
 
 | method           | T=1        | T=2        | T=4        | T=8        | T=16       | T=32       | deep       |
@@ -45,7 +45,7 @@ def augmented(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 run = Comparison(
-    "cifar10_vgg", "CIFAR-10, VGG-11 at half width", cifar10, network,
+    "convert_cifar10_vgg", "CIFAR-10, VGG-11 at half width", cifar10, network,
     Plan(10, 128, 0.05, decay=5e-4, warmup=0.5, precision=precision()), augmented,
     {
         "network": "VGG-11 at half width (32 to 256 channels, 256 hidden), average pooling",
