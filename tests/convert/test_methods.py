@@ -283,7 +283,7 @@ def test_offsets_are_those_of_neurons_that_count_to_the_levels() -> None:
     net = nn.Sequential(nn.Linear(4, 8), activation.QCFS(4, 2.0), nn.Linear(8, 3)).eval()
     data = [(torch.rand(16, 4), torch.randint(0, 3, (16,)))]
     for method, known in ((sw.convert.QCFS(), True), (sw.convert.Max(), False), (sw.convert.Robust(), False)):
-        _, report = sw.convert(net, method, data, data, [4])
+        _, report = sw.convert(net, method, [data[0][0].clone()], data, [4])
         assert [layer.offset is not None for layer in report.results[0].layers if layer.kind == "neuron"] == [known]
 
 
@@ -295,11 +295,11 @@ def test_offsets_are_those_of_neurons_that_count_to_the_levels() -> None:
         (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x[:, :2]]), r"\(8, 2\) of torch.float32 that Sequential"),
         (lambda net, x, y: sw.convert(net, "max", [x]), "method='max', expected one such as"),
         (
-            lambda net, x, y: sw.convert(net, sw.convert.Max(), [x], [(x, y + 1)]),
+            lambda net, x, y: sw.convert(net, sw.convert.Max(), [x.clone()], [(x, y + 1)]),
             "labels from 1 to 3, expected .* to 2",
         ),
-        (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x], [(x, y.tolist())]), "labels as list"),
-        (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x], [(x, y.float())]), "labels as torch.float32"),
+        (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x.clone()], [(x, y.tolist())]), "labels as list"),
+        (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x.clone()], [(x, y.float())]), "labels as torch.float32"),
         (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x])[0](x[0]), r"got torch.float32 \(4,\), expected"),
         (lambda net, x, y: sw.convert(net, sw.convert.Max(), [x])[0](x.long()), "got torch.int64"),
         (

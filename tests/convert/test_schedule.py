@@ -53,7 +53,9 @@ def images(n: int = 6, seed: int = 0) -> Tensor:
 
 
 def convert(method: Method, ann: nn.Module | None = None) -> Converted:
-    return sw.convert(source() if ann is None else ann, method, [images(32)])[0]
+    ann = source() if ann is None else ann
+    dtype = next(ann.parameters()).dtype
+    return sw.convert(ann, method, [images(32).to(dtype)])[0]
 
 
 STAGED: list[Method] = [
@@ -229,3 +231,21 @@ def test_controllers_are_values() -> None:
     assert Silence() == Silence()
     assert hash(COS()) == hash(COS())
     assert COS() != COS(iterations=2)
+
+
+def test_data_to_choose_by_and_data_to_judge_by_are_apart() -> None:
+    x, y = images(8), torch.arange(8)
+    for calibration, evaluate in (([x], [(x, y)]), ([(x, y)], [(x, y)]), (batches := [(x, y)], batches)):
+        with pytest.raises(ValueError, match="in calibration and in evaluate"):
+            sw.convert(source(), QCFS(), calibration, evaluate)
+    _, report = sw.convert(source(), QCFS(), [(x, y)], [(x.clone(), y)], steps=(1,))
+    assert report.results[0].steps == [1]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_networks_of_half_precision_keep_membranes_in_float32(dtype: torch.dtype) -> None:
+    ann, x = source().to(dtype), images(8).to(dtype)
+    for method in (SRP(), COS(), Parallel()):
+        logits = convert(method, ann)(x, 4)
+        assert logits.dtype == dtype
+        assert logits.isfinite().all()

@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import nn
 
-from ..measure.batches import Batches, batches
+from ..measure.batches import Batches, batches, shared
 from ..measure.result import Report
 from . import report as measuring
 from .build import spiking
@@ -41,10 +41,16 @@ def convert(
     :param steps: the T at which the report reads accuracy.
     :param executor: ``"window"`` or ``"step"``.
     :returns: the spiking network, on the device of ``ann``, and the report.
-    :raises ValueError: if the network, the method and the data do not fit together; says what to do.
+    :raises ValueError: if the network, the method and the data do not fit together, or a batch is to choose thresholds
+        and to judge them; says what to do.
     """
     if not isinstance(method, Method):
         raise ValueError(f"convert got method={method!r}, expected one such as sw.convert.QCFS(); see convert.METHODS.")
+    if evaluate is not None and shared(calibration, evaluate):
+        raise ValueError(
+            "convert got batches that are in calibration and in evaluate, expected data to judge by that nothing was "
+            "chosen by; split them, or leave evaluate out to have the calibration data measured, and called so."
+        )
     began = time.perf_counter()
     network = normalise(ann, method.pooling, method.fold, method.nonlinear)
     method.prepare(network)

@@ -54,3 +54,17 @@ def reread(data: Batches, owner: str) -> Batches:
             "times; pass a list or a loader."
         )
     return data
+
+
+def shared(first: Batches | None, second: Batches | None) -> bool:
+    """Whether two data are one object, or lists with a batch or a tensor of samples in common."""
+    if first is None or second is None:
+        return False
+    return first is second or not _objects(first).isdisjoint(_objects(second))
+
+
+def _objects(data: Batches) -> set[int]:
+    if not isinstance(data, list | tuple):
+        return {id(data)}  # what a loader makes is made anew
+    firsts = (batch[0] if isinstance(batch, tuple | list) and len(batch) else batch for batch in data)
+    return {id(batch) for batch in data} | {id(x) for x in firsts}

@@ -211,7 +211,6 @@ class Comparison:
         )  # fmt: skip
         return Report(self.title, results, about)
 
-
     def _chosen(self, only: Sequence[str] | None) -> dict[str, Method]:
         known = self.methods()
         if unknown := sorted(set(only or ()) - known.keys()):
@@ -225,7 +224,9 @@ class Comparison:
         tuned = copy.deepcopy(network)
         plan = replace(self.tune, epochs=1) if quick else self.tune
         watch.say(f"{TUNED}: second stage, {plan.epochs} epochs")
-        fit_rate_inference(tuned, split.train, split.validation, plan, torch.Generator().manual_seed(seed), self.augment)
+        fit_rate_inference(
+            tuned, split.train, split.validation, plan, torch.Generator().manual_seed(seed), self.augment
+        )
         return tuned
 
 
