@@ -154,7 +154,7 @@ def test_energy_counts_three_sparse_products_and_lists_what_is_computed_in_float
     network = vit(torch.float32)
     x = images(8, torch.float32)
     data = [(x, network(x).argmax(1))]
-    snn, report = sw.convert(network, ECMT(), [x], data, steps=(1, 4))
+    snn, report = sw.convert(network, ECMT(), [x.clone()], data, steps=(1, 4))
     layers = {layer.name: layer for layer in report.results[0].layers}
     product = layers["blocks.0.attention.matmul"]
     q, k = (snn.spikes(x, 4)[name] for name in ("blocks.0.attention.matmul_input", "blocks.0.attention.matmul_input_2"))

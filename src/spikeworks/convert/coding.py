@@ -14,7 +14,7 @@ codings here and need nothing.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,27 +34,36 @@ class Coding(ABC):
 
         :param total: what an earlier call returned ``[B, ...]``; ``None`` at the first step.
         """
-        counted_T = self.weigh(x_T, elapsed)
-        if total is None:
-            total_T = counted_T.cumsum(0)
-        else:  # summed in the order of time, so that the result does not depend on how time is cut
-            total_T = torch.cat((total.unsqueeze(0), counted_T)).cumsum(0)[1:]
-        return self.estimate(total_T, elapsed), total_T[-1]
+        estimates, t = [], elapsed
+        for x in x_T:  # one by one: in the order of time however it is cut, and faster than a cumulative sum
+            t += 1
+            total = self.weigh(x, t) if total is None else total + self.weigh(x, t)
+            estimates.append(self.estimate(total, t))
+        assert total is not None
+        return torch.stack(estimates), total
 
-    def weigh(self, x_T: Tensor, elapsed: int) -> Tensor:
-        """What a message adds to the total."""
-        return x_T
+    def weigh(self, x: Tensor, t: int) -> Tensor:
+        """What the message of step t, from 1, adds to the total."""
+        return x
 
-    def estimate(self, total_T: Tensor, elapsed: int) -> Tensor:
-        """What the total amounts to."""
-        return total_T
+    def estimate(self, total: Tensor, t: int) -> Tensor:
+        """What the total amounts to after step t."""
+        return total
 
-    @abstractmethod
+    def message(self, e: Tensor, before: Tensor, t: int) -> Tensor:
+        """What step t sends to move the estimate from ``before`` to ``e``."""
+        return e - before
+
     def emit(self, e_T: Tensor, before: Tensor | None, elapsed: int) -> Tensor:
         """Estimates ``[T, B, ...]`` → the messages that add up to them; undoes :meth:`integrate`.
 
         :param before: the estimate before the first of them, ``[B, ...]``; ``None``: there was none.
         """
+        sent = []
+        for t, e in enumerate(e_T, elapsed + 1):
+            sent.append(self.message(e, torch.zeros_like(e) if before is None else before, t))
+            before = e
+        return torch.stack(sent)
 
     def send(self, value: Tensor, steps: int, elapsed: int) -> Tensor:
         """The messages of a constant ``[B, ...]`` over the next steps, ``[T, B, ...]``."""
@@ -68,12 +77,6 @@ class Coding(ABC):
     def decode(self, y_T: Tensor) -> Tensor:
         """Outputs of each step from a fresh start ``[T, B, ...]`` → the answer up to and including each."""
         return self.integrate(y_T, None, 0)[0]
-
-
-def _count(like_T: Tensor, elapsed: int) -> Tensor:
-    """The number of each step, ``[T, 1, ...]``."""
-    t = torch.arange(elapsed + 1, elapsed + 1 + like_T.shape[0], device=like_T.device, dtype=like_T.dtype)
-    return t.view(-1, *(1,) * (like_T.dim() - 1))
 
 
 def earlier(e_T: Tensor, before: Tensor | None = None) -> Tensor:
@@ -93,14 +96,13 @@ class Rate(Coding):
 
     once: ClassVar[bool] = False
 
-    def estimate(self, total_T: Tensor, elapsed: int) -> Tensor:
+    def estimate(self, total: Tensor, t: int) -> Tensor:
         """``Σ x / t``."""
-        return total_T / _count(total_T, elapsed)
+        return total / t
 
-    def emit(self, e_T: Tensor, before: Tensor | None, elapsed: int) -> Tensor:
+    def message(self, e: Tensor, before: Tensor, t: int) -> Tensor:
         """``t·e(t) − (t−1)·e(t−1)``."""
-        t = _count(e_T, elapsed)
-        return t * e_T - (t - 1) * earlier(e_T, before)
+        return torch.sub(e * t, before, alpha=t - 1)
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,13 @@ class Differential(Coding):
 
     once: ClassVar[bool] = True
 
-    def weigh(self, x_T: Tensor, elapsed: int) -> Tensor:
+    def weigh(self, x: Tensor, t: int) -> Tensor:
         """``x(t)/t``."""
-        return x_T / _count(x_T, elapsed)
+        return x / t
 
-    def emit(self, e_T: Tensor, before: Tensor | None, elapsed: int) -> Tensor:
+    def message(self, e: Tensor, before: Tensor, t: int) -> Tensor:
         """``t·(e(t) − e(t−1))``."""
-        return _count(e_T, elapsed) * (e_T - earlier(e_T, before))
+        return (e - before) * t
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,3 @@ class Difference(Coding):
     """
 
     once: ClassVar[bool] = True
-
-    def emit(self, e_T: Tensor, before: Tensor | None, elapsed: int) -> Tensor:
-        """``e(t) − e(t−1)``."""
-        return e_T - earlier(e_T, before)
