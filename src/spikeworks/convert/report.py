@@ -29,7 +29,7 @@ def _ignore(samples: int) -> None:
 
 
 def evaluate(
-    snn: Converted, ann: nn.Module, data: Batches, steps: Sequence[int] = STEPS, look: int = 1000,
+    snn: Converted, ann: nn.Module, data: Batches, steps: Sequence[int] = STEPS, look: int = 256,
     progress: Callable[[int], None] = _ignore,
 ) -> MethodResult:  # fmt: skip
     """Run both networks over labelled data once and measure everything a report holds.
@@ -98,7 +98,7 @@ def evaluate(
     )
 
 
-MANY = 2000
+MANY = 500
 """Samples from which on it pays to time the layers' forms."""
 
 

@@ -11,7 +11,7 @@ from .convert_fashion_vgg import run as comparison
 from .data import Split, fashion_mnist
 from .run import ACTIVATIONS, choose
 
-STEPS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256)
+STEPS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 112, 128, 160, 192)
 """The T at which accuracy is read."""
 
 
@@ -26,4 +26,4 @@ run = replace(
     split=thousand, activations={kind: ACTIVATIONS[kind] for kind in ("ReLU", "RNL")},
     methods=lambda: choose(["max", "robust", "opi-robust", "rnl"]), steps=STEPS,
 )  # fmt: skip
-"""Train the network with ReLU and with RNL, tune the latter, convert, measure up to T = 256."""
+"""Train the network with ReLU and with RNL, tune the latter, convert, measure up to T = 192."""

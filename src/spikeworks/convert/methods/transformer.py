@@ -83,7 +83,8 @@ class DCGS(_Encoded):
     magnitude faster than under rate coding. Huang et al., ICML 2025, from their code. Departures: θ from a quantile of
     the activations times ``scale`` at every site; constants of layers computed, not collected in an extra step.
 
-    :param levels: n of either sign. :param q: quantile that θ is a multiple of. :param scale: that multiple.
+    :param levels: n of either sign. :param q: quantile that θ is a multiple of. :param scale: that multiple; 2 did best of ½, 1 and 2 on a small
+        vision transformer.
     :param scope: one θ per ``"layer"`` or per ``"channel"``.
     """
 
@@ -91,7 +92,7 @@ class DCGS(_Encoded):
     label: ClassVar[str] = "DCGS"
     levels: int = 8
     q: float = 0.999
-    scale: float = 1.0
+    scale: float = 2.0
     scope: Scope = "layer"
 
     @property
