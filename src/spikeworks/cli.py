@@ -30,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         import cyclopts
 
-        app = cyclopts.App("spikeworks", help=HELP, version=_version, help_format="plaintext")
+        several = cyclopts.Parameter(consume_multiple=True)  # --steps 1 2 4
+        app = cyclopts.App(
+            "spikeworks", help=HELP, version=_version, help_format="plaintext", default_parameter=several
+        )
         for command in COMMANDS:
             app.command(command)
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
@@ -83,8 +86,10 @@ def demo(*, out: Path = Path("spikeworks-report"), seed: int = 0, quick: bool = 
 
 
 def convert(
-    model: str, /, *, data: str, weights: Path | None = None, method: list[str] | None = None,
-    steps: str = "1,2,4,8,16,32", mean: str = "", std: str = "", out: Path = Path("spikeworks-report"),
+    model: str, /, *, data: str, weights: Path | None = None, method: list[str] | None = None, compare: bool = False,
+    steps: list[str] | None = None, base: str | None = None, pre: int | None = None, levels: int | None = None,
+    scope: str | None = None, iterations: int | None = None, mean: str = "", std: str = "",
+    out: Path = Path("spikeworks-report"),
 ) -> None:  # fmt: skip
     """Convert a trained network of your own and measure it.
 
@@ -98,9 +103,21 @@ def convert(
     weights
         a .safetensors file for the network
     method
-        a conversion method, repeatable; default: every method that takes this network; `spikeworks info` names them
+        conversion methods; default: every method that takes this network; `spikeworks info` names them
+    compare
+        every method that takes this network: one table, one figure, one page; the default, said aloud
     steps
-        the T to read accuracy at
+        the T to read accuracy at, default 1 2 4 8 16 32
+    base
+        the method that srp, cos, opi, rts, parallel or group are put upon
+    pre
+        steps of the run before the run, of srp and cos
+    levels
+        levels of a spike, of group, ecmt, dcgs, sta and spikezip
+    scope
+        layer or channel for thresholds; global or layer for the run before of srp and cos
+    iterations
+        corrections, of cos
     mean
         of each channel for images scaled to 0..1, e.g. 0.49,0.48,0.45
     std
@@ -114,10 +131,16 @@ def convert(
 
     _own_the_process()
     console = _console()
-    read_at = [int(t) for t in _numbers(steps, "--steps") if t.is_integer() and t >= 1]
-    if len(read_at) != len(steps.split(",")):
-        raise ValueError(f"--steps got {steps!r}, expected whole numbers from 1, e.g. 1,2,4,8.")
-    methods = run.choose(method)
+    asked = ",".join(steps or map(str, run.STEPS))
+    read_at = [int(t) for t in _numbers(asked, "--steps") if t.is_integer() and t >= 1]
+    if len(read_at) != len(asked.split(",")):
+        raise ValueError(f"--steps got {asked!r}, expected whole numbers from 1, e.g. 1 2 4 8.")
+    options = {"pre": pre, "levels": levels, "scope": scope, "iterations": iterations}
+    if method is None and (base or any(v is not None for v in options.values())):
+        raise ValueError("convert got options of single methods and no --method, expected both; name the method.")
+    if method is not None and compare:
+        raise ValueError("convert got --compare, which means every method, and --method; choose one.")
+    methods = run.choose(method, base, **options)
     network = sources.open_network(model, weights)
     split = sources.open_data(data, _numbers(mean, "--mean"), _numbers(std, "--std"))
     sources.check_fit(network, split)
@@ -130,8 +153,10 @@ def convert(
     terminal.deliver(console, Report(f"{model} on {split.name}", results, about), out)
 
 
-def recipe(name: str, /, *, out: Path | None = None, seed: int = 0, quick: bool = False) -> None:
-    """Train, convert and measure as a published result is: digits, fashion_mnist_vgg, cifar10_vgg.
+def recipe(
+    name: str, /, *, out: Path | None = None, seed: int = 0, method: list[str] | None = None, quick: bool = False
+) -> None:
+    """Train, convert and measure as a published result is; without a right name it lists them.
 
     Parameters
     ----------
@@ -141,6 +166,8 @@ def recipe(name: str, /, *, out: Path | None = None, seed: int = 0, quick: bool 
         folder for the report and, while training, the checkpoint that a stopped run goes on from
     seed
         of the weights, the order of training and the augmentation
+    method
+        the methods to compare; only the networks that these take are trained; default: all
     quick
         a few batches: does it run?
     """
@@ -154,7 +181,7 @@ def recipe(name: str, /, *, out: Path | None = None, seed: int = 0, quick: bool 
     out = out or Path(f"spikeworks-{name}-{seed}")
     with _writable(out), terminal.watching(console) as watch:
         kept = None if quick else out / "training.safetensors"
-        report = ALL[name](seed, quick=quick, watch=watch, command=_command(), checkpoint=kept)
+        report = ALL[name](seed, quick=quick, watch=watch, command=_command(), checkpoint=kept, only=method)
     terminal.deliver(console, report, out)
 
 

@@ -75,12 +75,12 @@ class Converted(nn.Module):
         return {name: y_T[: schedule.steps] for name, y_T in outputs.items()}
 
     def run(self, x: Tensor, steps: int | None, interpreter: Interpreter, early: Interpreter = Folded) -> Tensor:
-        """:meth:`over_time`, layer by layer by a given interpreter: how reports look inside.
+        """:meth:`over_time` in one window by a given interpreter: how reports look inside.
 
         :param early: what runs the runs before the run.
         """
         schedule = self._schedule(x, steps)
-        return self.method.coding.decode(schedule.run(self._run(interpreter, early, schedule.steps), x))
+        return self.method.coding.decode(schedule.run(self._run(interpreter, early, whole=True), x))
 
     def _schedule(self, x: Tensor, steps: int | None) -> Schedule:
         if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() < 2:
@@ -88,8 +88,8 @@ class Converted(nn.Module):
             raise ValueError(f"Converted got {got}, expected floating-point [B, ...]; add the batch axis, convert it.")
         return self.method.schedule if steps is None else replace(self.method.schedule, steps=steps)
 
-    def _run(self, interpreter: Interpreter = Folded, early: Interpreter = Folded, size: int = 0) -> Run:
-        size = size or EXECUTORS[self.executor]
+    def _run(self, interpreter: Interpreter = Folded, early: Interpreter = Folded, whole: bool = False) -> Run:
+        size = EXECUTORS[self.executor]
         before, coding = early, self.method.coding
 
         def run(
@@ -97,7 +97,7 @@ class Converted(nn.Module):
             early: bool = False,
         ) -> tuple[Tensor, NetworkState]:  # fmt: skip
             by = before if early else interpreter
-            return window(self.network, x, steps, state, at, coding, by, max(size, least))
+            return window(self.network, x, steps, state, at, coding, by, steps if whole else max(size, least))
 
         return run
 
@@ -134,7 +134,9 @@ class Converted(nn.Module):
         :param sample: ``[B, ...]``, of the size to be expected. :param steps: T of the run that layers are timed in.
         """
         method = self.method if steps is None else replace(self.method, steps=steps)
-        made, plan = accelerate(Converted(self.network, method, self.specs, self.executor), sample, precision)
+        twin = Converted(self.network, method, self.specs)
+        twin.executor = self.executor
+        made, plan = accelerate(twin, sample, precision)
         made.method = self.method
         return made, plan
 

@@ -41,18 +41,19 @@ class Passage:
     outgoing: NetworkState = field(default_factory=dict)
     folded: bool = True
 
-    def through(self, layer: Temporal, *x: Tensor) -> Tensor:
+    def through(self, layer: Temporal, first: Tensor, *more: Tensor) -> Tensor:
         """Run a temporal layer with the state it left in the previous window: ``[T·B, ...]`` → the same."""
         if layer not in self.names:
             raise ValueError(
                 f"SNN got {type(layer).__name__} inside, which is not among the modules of its network, expected every "
                 "temporal layer to be; assign it as an attribute or use nn.ModuleList in place of a list."
             )
+        x = (first, *more)
         key = self.names[layer]
         while key in self.outgoing:  # the same layer called again in one forward has a state of its own
             key += "'"
         # what a layer calls while it runs sees time as the layer itself does: unfolded
-        inputs = layer.unfolded(x, self.steps) if self.folded else x if len(x) > 1 else x[0]
+        inputs = layer.unfolded(x, self.steps) if self.folded else x if more else first
         y_T, self.outgoing[key] = during(None, layer.run, inputs, self.incoming.get(key))
         return y_T.flatten(0, 1) if self.folded else y_T
 

@@ -65,7 +65,8 @@ def plot(report: Report, path: str | Path) -> None:
 
     results = _results(report)
     panels = [draw_accuracy] + [draw_energy] * any(r.energy for r in results)
-    columns = 4 if len(panels) == 2 else 2
+    widest = max(len(r.label) for r in results)  # long labels need wider columns
+    columns = (4 if widest <= 26 else 3) if len(panels) == 2 else 2
     rows = math.ceil((len(results) + 1) / columns)
     with rc_context(STYLE):
         figure = Figure(figsize=(5.0 * len(panels), 3.6 + 0.22 * rows), layout="constrained")
@@ -183,7 +184,7 @@ def _alone(
     from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        figure = Figure(figsize=(7.6, height), layout="constrained")
+        figure = Figure(figsize=(7.6, max(height, 0.6 + 0.2 * len(report.results))), layout="constrained")
         axes = figure.add_subplot()
         draw(axes, report)
         handles, labels = _ordered_legend(axes, report.results)

@@ -12,8 +12,8 @@ class LayerResult:
     """One layer of the spiking network (a neuron site, or a linear operation), measured over the evaluation set.
 
     :param name: the layer's stable name in the source model.
-    :param kind: ``"neuron"``, ``"conv"``, ``"linear"``, ``"product"``, or a function computed in floating point at every
-        step (``"softmax"``, ``"layer_norm"``).
+    :param kind: ``"neuron"``, ``"conv"``, ``"linear"``, ``"product"``, or a function computed in floating point at
+        every step (``"softmax"``, ``"layer_norm"``).
     :param neurons: units per sample (outputs of the layer).
     :param rate: non-zero outputs per unit and step, 0 to 1 (neurons only).
     :param error: ``‖mean output over T − deep network's activation‖₂ / ‖activation‖₂`` at the largest T (neurons only).
@@ -41,14 +41,14 @@ class MethodResult:
     :param method: name, e.g. ``"qcfs"``. :param label: for people, e.g. ``"QCFS (L=4)"``.
     :param steps: the T at which accuracy was read, ascending. :param accuracy: top-1 in percent at each of them.
     :param source_accuracy: the deep network's top-1 in percent on the same samples.
-    :param quantised: top-1 in percent, at each T, of the deep network with its activations rounded to as many values as
-        T steps of a neuron tell apart; empty if that was not measured.
     :param pre: steps of runs before step 1, all together. :param levels: values one spike can take besides 0.
     :param causal: whether a layer can do step t before the one in front has done step t + 1.
     :param layers: in the order they run.
     :param energy: convention → {"deep": joules per sample, "spiking": {T: joules per sample}}.
     :param seconds: wall time of the conversion including calibration.
     :param notes: what a reader must know (refusals, unfolded BN, pooling policy).
+    :param quantised: top-1 in percent, at each T, of the deep network with its activations rounded to as many values as
+        T steps of a neuron tell apart; empty if that was not measured.
     """
 
     method: str
@@ -56,7 +56,6 @@ class MethodResult:
     steps: list[int]
     accuracy: list[float]
     source_accuracy: float
-    quantised: list[float] = field(default_factory=list)
     pre: int = 0
     levels: int = 1
     causal: bool = True
@@ -64,6 +63,7 @@ class MethodResult:
     energy: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    quantised: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def augmented(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 run = Comparison(
-    "convert_cifar10_vit", "CIFAR-10, a small vision transformer", cifar10, network, replace(PLAN, epochs=20), augmented,
+    "convert_cifar10_vit", "CIFAR-10, a small vision transformer", cifar10, network,
+    replace(PLAN, epochs=20), augmented,
     {
         "network": "ViT (patches of 4, 96 features, 4 blocks, 4 heads)",
         "data": "CIFAR-10, JPEG, 45,000 train, 5,000 validation, 10,000 test",

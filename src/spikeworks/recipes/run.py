@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..convert import METHODS, OPI, Method, Robust, convert
-from ..convert import RNL as RateNorm
-from ..convert.activation import QCFS, RNL, Clip, SlipReLU
+from ..convert import COS, METHODS, OPI, SRP, Group, Method, Robust, activation, convert
+from ..convert.methods import Upon
 from ..measure.result import MethodResult, Report
 from ..train import Data, Epoch, Plan, RateInference, fit, fit_rate_inference
 from ..train.fit import Augment
@@ -42,19 +42,22 @@ BOUND = 2.0
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "ReLU": nn.ReLU,
-    "Clip": partial(Clip, BOUND),
-    "QCFS": partial(QCFS, LEVELS, BOUND),
-    "RNL": RNL,
-    "SlipReLU": partial(SlipReLU, LEVELS, 0.5, BOUND),
+    "Clip": partial(activation.Clip, BOUND),
+    "QCFS": partial(activation.QCFS, LEVELS, BOUND),
+    "RNL": activation.RNL,
+    "SlipReLU": partial(activation.SlipReLU, LEVELS, 0.5, BOUND),
 }
 """One network is trained with each; a method converts the first that it takes."""
 
 TUNED = "RNL + RIL"
 """The network with RNL after its second stage."""
 
-NAMED: dict[str, Callable[[], Method]] = {**METHODS, "opi-robust": partial(OPI, Robust())}
-"""Every method that can be asked for by name, those of :data:`METHODS` with their defaults; TCL, on which OPI builds by
-default, takes no plain ReLU network."""
+NAMED: dict[str, Callable[[], Method]] = {
+    **METHODS,
+    **{f"{kind.name}-robust": partial(kind, Robust()) for kind in (OPI, SRP, COS, Group)},
+}
+"""Every method that can be asked for by name: those of :data:`METHODS` with their defaults, and some that have a base on
+robust thresholds, for plain ReLU networks."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,26 @@ def provenance(command: str, seed: int | None = None, **more: Any) -> dict[str, 
     }
 
 
-def choose(names: Sequence[str] | None) -> dict[str, Method]:
+def choose(names: Sequence[str] | None, base: str | None = None, **fields: Any) -> dict[str, Method]:
     """Methods of :data:`NAMED` by name; ``None``: every method.
 
-    :raises ValueError: for an unknown name.
+    :param base: the method they are put upon, by name. :param fields: values for fields of theirs; ``None``: as it is.
+    :raises ValueError: for an unknown name, or a field that one of the methods does not have.
     """
-    if unknown := sorted(set(names or ()) - NAMED.keys()):
+    if unknown := sorted({*(names or ()), *([base] if base else [])} - NAMED.keys()):
         raise ValueError(f"got the methods {', '.join(unknown)}, expected some of {', '.join(NAMED)}.")
-    return {name: NAMED[name]() for name in names or NAMED}
+    given: dict[str, Any] = {k: v for k, v in fields.items() if v is not None}
+    given |= {} if base is None else {"base": NAMED[base]()}
+    return {name: _with(name, NAMED[name](), given) for name in names or NAMED}
+
+
+def _with(name: str, method: Method, given: Mapping[str, Any]) -> Method:
+    known = {f.name for f in dataclasses.fields(method)}
+    if foreign := sorted(given.keys() - known):
+        raise ValueError(f"got {', '.join(foreign)} for {name}, expected only what it has: {', '.join(sorted(known))}.")
+    if "base" in given and isinstance(method, Upon):  # which takes pooling and fold from its base anew
+        given = {**given, "pooling": given["base"].pooling, "fold": given["base"].fold}
+    return replace(method, **given) if given else method
 
 
 def train(
@@ -203,7 +218,8 @@ class Comparison:
         results, left_out = convert_all(networks, split, methods, self.steps[:read], watch)
         if "RNL" in networks:
             tuned = self._second_stage(networks["RNL"], split, seed, quick, watch)
-            results += convert_all({TUNED: tuned}, split, {"rnl-ril": RateNorm()}, self.steps[:read], watch)[0]
+            (found,), _ = convert_all({TUNED: tuned}, split, {"rnl-ril": METHODS["rnl"]()}, self.steps[:read], watch)
+            results.append(replace(found, label=TUNED))
         about = provenance(
             command or f"spikeworks recipe {self.name} --seed {seed}", seed, **self.about,
             training=f"{plan.epochs} epochs of SGD, {plan.precision}, one network each with {', '.join(networks)}",

@@ -123,10 +123,13 @@ def _accuracy_table(report: Report) -> str:
     rows = []
     for result, colour in zip(report.results, figures.colours(report), strict=True):
         read = dict(zip(result.steps, result.accuracy, strict=True))
+        beside = dict(zip(result.steps, result.quantised, strict=False))
         cells = [f'<td><i class="dot" style="--dot:{colour}"></i>{escape(result.label)}</td>']
         for t in steps:
             heat = ((read[t] - low) / (high - low or 1)) ** 2 if t in read else 0.0
-            cells.append(f'<td class="heat" style="--heat:{heat:.2f}">{read[t]:.2f}</td>' if t in read else "<td></td>")
+            rounded = f'<small class="beside">{beside[t]:.2f}</small>' if t in beside else ""
+            heated = f'<td class="heat" style="--heat:{heat:.2f}">{read.get(t, 0.0):.2f}{rounded}</td>'
+            cells.append(heated if t in read else "<td></td>")
         cells += [
             _td(f"{result.source_accuracy:.2f}"),
             _td(result.pre or "–"),

@@ -50,6 +50,8 @@ def watching(console: rich.console.Console) -> Iterator[Watch]:
 def report_table(report: Report) -> rich.table.Table:
     """Accuracy against T, a row per method: green within a point of the deep network, bold the best of its column.
 
+    Below each, dim, that of the deep network with activations rounded to as many values as T steps tell apart.
+
     :raises ValueError: if the report has no results.
     """
     from rich.box import SIMPLE_HEAD
@@ -66,11 +68,12 @@ def report_table(report: Report) -> rich.table.Table:
     for name in (*(f"T={t}" for t in steps), "deep", "energy"):
         table.add_column(name, justify="right", no_wrap=True)
     for result, at in zip(report.results, read, strict=True):
-        cells = []
+        cells, beside = [], dict(zip(result.steps, result.quantised, strict=False))
         for t in steps:
             close = t in at and at[t] >= result.source_accuracy - 1
             style = (BEST if at[t] == best[t] else CLOSE) if close else "bold" if at.get(t) == best[t] else "default"
-            cells.append(f"[{style}]{at[t]:.1f}[/]" if t in at else "")
+            rounded = f"\n[dim]{beside[t]:.1f}[/]" if t in beside else ""
+            cells.append(f"[{style}]{at[t]:.1f}[/]{rounded}" if t in at else "")
         name = escape(result.label) + "".join(f"\n[dim]{r}[/]" for r in _remarks(result))
         table.add_row(name, *cells, f"{result.source_accuracy:.1f}", _energy(result))
     return table
@@ -109,8 +112,8 @@ def show(console: rich.console.Console, report: Report, files: list[Path]) -> No
     console.print(f"\n  [bold]{escape(report.title)}[/]: top-1 in %, T time steps", highlight=False)
     console.print(Padding(report_table(report), (0, 0, 0, 1)), highlight=False)
     legend = (
-        "[green]green[/]: within 1 point of the deep network. [bold]bold[/]: best at this T. energy: ratio to the deep "
-        "network at the first T within 1 point"
+        "[green]green[/]: within 1 point of the deep network. [bold]bold[/]: best at this T. dim: the deep network "
+        "with activations of as many values. energy: ratio to the deep network at the first T within 1 point"
     )
     console.print(Padding(f"{legend}{escape(_convention(report))}.\n", (0, 2, 0, 2)), style="dim", highlight=False)
     for file in files:

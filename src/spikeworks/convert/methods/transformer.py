@@ -83,8 +83,8 @@ class DCGS(_Encoded):
     magnitude faster than under rate coding. Huang et al., ICML 2025, from their code. Departures: θ from a quantile of
     the activations times ``scale`` at every site; constants of layers computed, not collected in an extra step.
 
-    :param levels: n of either sign. :param q: quantile that θ is a multiple of. :param scale: that multiple; 2 did best of ½, 1 and 2 on a small
-        vision transformer.
+    :param levels: n of either sign. :param q: quantile that θ is a multiple of.
+    :param scale: that multiple; 2 did best of ½, 1 and 2 on a small vision transformer.
     :param scope: one θ per ``"layer"`` or per ``"channel"``.
     """
 
