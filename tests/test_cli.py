@@ -36,7 +36,8 @@ def tanh():
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a model file, data of three classes and weights trained on them."""
+    """A folder with a model file, data of three classes and weights trained on them; a wide terminal."""
+    monkeypatch.setenv("COLUMNS", "220")
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(MODEL)
     draw = np.random.default_rng(0)
@@ -86,6 +87,26 @@ def test_convert_writes_what_it_measured(place: Path, capsys: pytest.CaptureFixt
 
     cli.main([*line.split(), "--method", "max", "--method", "robust"])
     assert [r.method for r in load_report("here/report.json").results] == ["max", "robust"]
+    cli.main([*line.replace("--steps 1,4,8", "--steps 1 2").split(), "--method", "srp", "--pre", "3"])
+    (srp,) = load_report("here/report.json").results
+    assert (srp.pre, srp.steps, srp.label) == (3, [1, 2], "SRP (3 before, global) on QCFS (L=4)")
+    cli.main([*line.split(), "--method", "cos", "--base", "robust", "--scope", "global", "--iterations", "2"])
+    (cos,) = load_report("here/report.json").results
+    assert (cos.pre, cos.causal) == (8, True)
+    assert cos.label == "COS (4 before, global, 2 iterations) on Robust (q=0.999)"
+    assert len(cos.quantised) == 3
+
+
+def test_analyse_says_where_neurons_are_off(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(
+        "analyse mine.py:net --data data.npz --weights weights.safetensors --method cos --steps 4 --out in".split()
+    )
+    said = " ".join(capsys.readouterr().out.split())
+    assert "uncorrected" in said
+    assert "after 1 correction" in said
+    found = json.loads((place / "in" / "analysis.json").read_text())
+    assert list(found["stages"]) == ["uncorrected", "after 1 correction"]
+    assert (place / "in" / "analysis.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_bad_input_is_refused_in_a_sentence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,6 +123,12 @@ def test_bad_input_is_refused_in_a_sentence(place: Path, capsys: pytest.CaptureF
         ([*good, "--weights", "none.safetensors"], "not a file"),
         ([*good, "--method", "magic"], "magic, expected some of"),
         ([*good, "--method", "tcl"], "Clip"),
+        ([*good, "--method", "max", "--pre", "4"], "got pre for max, expected only what it has: fold, pooling, scope"),
+        ([*good, "--method", "srp", "--pre", "-1"], "expected pre >= 0"),
+        ([*good, "--pre", "4"], "name the method"),
+        ([*good, "--method", "max", "--compare"], "choose one"),
+        ([*good, "--method", "cos", "--base", "magic"], "magic, expected some of"),
+        (["analyse", "mine.py:net", "--data", "data.npz", "--method", "magic"], "magic, expected some of"),
         ([*good, "--steps", "1,x"], "--steps got '1,x'"),
         ([*good, "--steps", "0"], "whole numbers from 1"),
         ([*good, "--steps", "1,inf"], "--steps got '1,inf', expected whole numbers from 1"),

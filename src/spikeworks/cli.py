@@ -153,6 +153,59 @@ def convert(
     terminal.deliver(console, Report(f"{model} on {split.name}", results, about), out)
 
 
+def analyse(
+    model: str, /, *, data: str, method: str, weights: Path | None = None, steps: int = 8, base: str | None = None,
+    pre: int | None = None, iterations: int | None = None, mean: str = "", std: str = "",
+    out: Path = Path("spikeworks-analysis"),
+) -> None:  # fmt: skip
+    """Look for where a conversion loses accuracy: layer by layer, before and after each correction.
+
+    Parameters
+    ----------
+    model
+        as for convert
+    data
+        as for convert; the test part is run
+    method
+        a conversion method
+    weights
+        a .safetensors file for the network
+    steps
+        T
+    base
+        the method that srp, cos, opi, rts, parallel or group are put upon
+    pre
+        steps of the run before the run, of srp and cos
+    iterations
+        corrections, of cos
+    mean
+        as for convert
+    std
+        as for convert
+    out
+        folder for analysis.json and analysis.png
+    """
+    from .convert import analyse as look
+    from .convert import convert as make
+    from .recipes import run, sources
+    from .view import terminal
+
+    _own_the_process()
+    console = _console()
+    options = {"pre": pre, "iterations": iterations, "steps": steps}
+    (chosen,) = run.choose([method], base, **options).values()
+    network = sources.open_network(model, weights)
+    split = sources.open_data(data, _numbers(mean, "--mean"), _numbers(std, "--std"))
+    sources.check_fit(network, split)
+    with _writable(out), console.status("analysing"):
+        calibration = [x for x, _ in split.train.take(slice(0, run.CALIBRATION)).batches(128)]
+        snn, _ = make(network, chosen, calibration)
+        found = look(snn, network, split.test.batches(64), steps)
+        found.save(out / "analysis.json")
+        found.plot(out / "analysis.png")
+    terminal.show_analysis(console, found, [out / "analysis.json", out / "analysis.png"])
+
+
 def recipe(
     name: str, /, *, out: Path | None = None, seed: int = 0, method: list[str] | None = None, quick: bool = False
 ) -> None:
@@ -289,7 +342,7 @@ def info() -> None:
     _console().print(table, highlight=False)
 
 
-COMMANDS = (demo, convert, recipe, spread, bench, info)
+COMMANDS = (demo, convert, analyse, recipe, spread, bench, info)
 
 
 # ---- shared pieces ----

@@ -83,7 +83,7 @@ def test_with_neurons_that_pass_everything_on_it_is_the_source_at_every_step(cod
 
 
 def test_under_rate_coding_uneven_messages_still_add_up() -> None:
-    """Nothing is lost by neurons that owe: with all paid at T the estimate there is the source's, as in no other way."""
+    """Nothing is lost by neurons that owe: with all paid at T the estimate there is the source's."""
     network, x = vit(), images(5)
     graph = with_neurons(network, Uneven(6), Rate())
     with torch.no_grad():

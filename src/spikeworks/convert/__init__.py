@@ -4,6 +4,7 @@ import sys
 from types import ModuleType
 
 from . import activation as activation
+from .analyse import analyse as analyse
 from .coding import Difference as Difference
 from .coding import Differential as Differential
 from .coding import Rate as Rate

@@ -2,9 +2,13 @@
 
 from .accuracy import correct as correct
 from .accuracy import early_exit as early_exit
+from .analysis import Analysis as Analysis
+from .analysis import LayerAnalysis as LayerAnalysis
 from .batches import Batches as Batches
 from .batches import batches as batches
 from .batches import reread as reread
+from .curves import FitCurve as FitCurve
+from .curves import fit_curve_figure as fit_curve_figure
 from .energy import CONVENTIONS as CONVENTIONS
 from .energy import Convention as Convention
 from .energy import Work as Work

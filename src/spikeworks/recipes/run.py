@@ -56,8 +56,8 @@ NAMED: dict[str, Callable[[], Method]] = {
     **METHODS,
     **{f"{kind.name}-robust": partial(kind, Robust()) for kind in (OPI, SRP, COS, Group)},
 }
-"""Every method that can be asked for by name: those of :data:`METHODS` with their defaults, and some that have a base on
-robust thresholds, for plain ReLU networks."""
+"""Every method that can be asked for by name: those of :data:`METHODS` with their defaults, and some that have a base
+on robust thresholds, for plain ReLU networks."""
 
 
 @dataclass(frozen=True)

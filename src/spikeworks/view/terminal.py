@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..measure import figures, store
+from ..measure.analysis import CASES, Analysis
 from ..measure.result import MethodResult, Report
 from ..measure.spread import Spread
 from ..recipes.run import Watch
@@ -118,6 +119,30 @@ def show(console: rich.console.Console, report: Report, files: list[Path]) -> No
     console.print(Padding(f"{legend}{escape(_convention(report))}.\n", (0, 2, 0, 2)), style="dim", highlight=False)
     for file in files:
         console.print(Text(f"  {file}", "cyan"), soft_wrap=True)  # what a path says is not markup
+
+
+def show_analysis(console: rich.console.Console, analysis: Analysis, files: list[Path]) -> None:
+    """Print where neurons are off, a row per layer and stage, and where the files are."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, padding=(0, 1))
+    for heading in ("layer", "stage", *CASES, "off by own input", "error"):
+        table.add_column(heading, justify="left" if heading in ("layer", "stage") else "right")
+    for name in (layer.name for layer in next(iter(analysis.stages.values()))):
+        for i, (stage, layers) in enumerate(analysis.stages.items()):
+            layer = next(x for x in layers if x.name == name)
+            cases = [f"{layer.source[c]:.1%}" if layer.source else "–" for c in CASES]
+            own = f"{sum(layer.own.values()):.1%}" if layer.own else "–"
+            error = "–" if layer.error is None else f"{layer.error:.3f}"
+            table.add_row("" if i else escape(name), stage, *cases, own, error)
+    console.print(f"\n  [bold]{escape(analysis.title)}[/]: neurons that are off at T = {analysis.steps}, against the "
+                  f"deep network, {analysis.samples} samples", highlight=False)  # fmt: skip
+    console.print(table, highlight=False)
+    for file in files:
+        console.print(Text(f"  {file}", "cyan"), soft_wrap=True)
 
 
 def _remarks(result: MethodResult) -> list[str]:
