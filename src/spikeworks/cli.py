@@ -155,7 +155,7 @@ def convert(
 
 def analyse(
     model: str, /, *, data: str, method: str, weights: Path | None = None, steps: int = 8, base: str | None = None,
-    pre: int | None = None, iterations: int | None = None, mean: str = "", std: str = "",
+    pre: int | None = None, iterations: int | None = None,
     out: Path = Path("spikeworks-analysis"),
 ) -> None:  # fmt: skip
     """Look for where a conversion loses accuracy: layer by layer, before and after each correction.
@@ -178,10 +178,6 @@ def analyse(
         steps of the run before the run, of srp and cos
     iterations
         corrections, of cos
-    mean
-        as for convert
-    std
-        as for convert
     out
         folder for analysis.json and analysis.png
     """
@@ -195,7 +191,7 @@ def analyse(
     options = {"pre": pre, "iterations": iterations, "steps": steps}
     (chosen,) = run.choose([method], base, **options).values()
     network = sources.open_network(model, weights)
-    split = sources.open_data(data, _numbers(mean, "--mean"), _numbers(std, "--std"))
+    split = sources.open_data(data, [], [])
     sources.check_fit(network, split)
     with _writable(out), console.status("analysing"):
         calibration = [x for x, _ in split.train.take(slice(0, run.CALIBRATION)).batches(128)]
