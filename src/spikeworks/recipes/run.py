@@ -190,7 +190,7 @@ class Comparison:
     taste: Callable[[Split, Plan], tuple[Split, Plan, int]]
     activations: Mapping[str, Callable[[], nn.Module]] = field(default_factory=lambda: ACTIVATIONS)
     methods: Callable[[], dict[str, Method]] = partial(choose, None)
-    tune: RateInference = RateInference()
+    tune: RateInference = RateInference(epochs=3, batch=128)  # minutes, not the published 50 by 50 samples
     steps: tuple[int, ...] = STEPS
 
     def __call__(

@@ -61,11 +61,11 @@ class ECMT(_Encoded):
 
     def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
         """Quantiles of either sign."""
-        top = 2 ** (self.levels - 1)
+        top, reach = 2 ** (self.levels - 1), _sizes(network, self.needed(data), 0.999, self.scope)
         found = quantiles(network, self.needed(data), self.q, self.scope)
         found = {
             n: replace(s, threshold=s.threshold * top, negative=None if s.negative is None else s.negative * top,
-                       reach=s.threshold)
+                       reach=reach[n].threshold)
             for n, s in found.items()
         }  # fmt: skip
         return self._specs(network, found, powers(self.levels, "half"))
@@ -102,7 +102,9 @@ class DCGS(_Encoded):
 
     def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
         """Quantiles of the size."""
-        return self._specs(network, _sizes(network, self.needed(data), self), powers(self.levels, "nearest"))
+        return self._specs(
+            network, _sizes(network, self.needed(data), self.q, self.scope, self.scale), powers(self.levels, "nearest")
+        )
 
     def describe(self, network: fx.GraphModule) -> str:
         """With n."""
@@ -134,7 +136,9 @@ class STA(_Encoded):
 
     def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
         """Quantiles of the size."""
-        return self._specs(network, _sizes(network, self.needed(data), self), powers(self.levels, "nearest"))
+        return self._specs(
+            network, _sizes(network, self.needed(data), self.q, self.scope, self.scale), powers(self.levels, "nearest")
+        )
 
     def describe(self, network: fx.GraphModule) -> str:
         """With n."""
@@ -166,7 +170,7 @@ class SpikeZIP(_Encoded):
 
     def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
         """Quantiles of the size, in L steps."""
-        found = _sizes(network, self.needed(data), self)
+        found = _sizes(network, self.needed(data), self.q, self.scope)
         specs = self._specs(network, found, TERNARY)
         return {
             n: replace(s, threshold=s.threshold / self.levels, high=s.threshold, fraction=0.5,
@@ -179,10 +183,10 @@ class SpikeZIP(_Encoded):
         return f"{self.label} (L={self.levels})"
 
 
-def _sizes(network: fx.GraphModule, data: Batches, method: DCGS | STA | SpikeZIP) -> Specs:
-    """θ: the larger of the two tails' quantiles, times the method's scale."""
-    scale, specs = getattr(method, "scale", 1.0), {}
-    for name, spec in quantiles(network, data, method.q, method.scope).items():
+def _sizes(network: fx.GraphModule, data: Batches, q: float, scope: Scope, scale: float = 1.0) -> Specs:
+    """θ: the larger of the two tails' quantiles, times ``scale``."""
+    specs: Specs = {}
+    for name, spec in quantiles(network, data, q, scope).items():
         size = spec.threshold if spec.negative is None else torch.maximum(spec.threshold, spec.negative)
         specs[name] = replace(spec, threshold=size * scale, negative=None, reach=size)
     return specs
