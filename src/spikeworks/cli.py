@@ -146,7 +146,7 @@ def convert(
     sources.check_fit(network, split)
     with _writable(out), terminal.watching(console) as watch:
         results, left_out = run.convert_all(
-            {"network": network}, split, methods, sorted(set(read_at)), watch, method is None
+            {"network": network}, split, methods, sorted(set(read_at)), watch, method is None, out / "results"
         )
     about = run.provenance(_command(), network=model, data=f"{split.name}, {len(split.test.y)} test samples",
                            **run.omitted(left_out))  # fmt: skip

@@ -42,7 +42,7 @@ def test_a_recipe_runs_and_repeats(name: str, tmp_path: Path, monkeypatch: pytes
     assert first.meta["seed"] == 1
     assert trained == list(run.ACTIVATIONS)
     assert sorted(p.name for p in (tmp_path / "first").iterdir()) == sorted(
-        f"training.{kind}.safetensors" for kind in run.ACTIVATIONS
+        ["results", *(f"training.{kind}.safetensors" for kind in run.ACTIVATIONS)]
     )
     assert [r.method for r in first.results] == [*run.NAMED, "rnl-ril"]
     only = ["max", "tcl", "qcfs"]  # each takes another network; the others would say nothing more
@@ -106,3 +106,31 @@ def test_seeds_make_the_network_and_nothing_else_does() -> None:
     weights = [next(m for m in n.modules() if isinstance(m, nn.Conv2d)).weight for n in (one, other)]
     assert not torch.equal(*weights)
     assert [m.levels for m in one.modules() if isinstance(m, QCFS)] == [4, 4, 4]
+
+
+def test_a_stopped_comparison_goes_on_with_what_it_has_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, networks = run.few(digits(), 64, 20), {"mine": made("ReLU", 0).eval()}
+    methods, counted = run.choose(["max", "robust", "ltb"]), []
+
+    def done(names: list[str], steps: list[int]) -> list[Any]:
+        chosen = {name: methods[name] for name in names}
+        return run.convert_all(networks, split, chosen, steps, run.Watch(sample=counted.append), kept=tmp_path)[0]
+
+    first = done(["max", "robust"], [1, 2])
+    assert counted == [20, 20]
+    assert len(list(tmp_path.iterdir())) == 2
+    again = done(["max", "robust", "ltb"], [1, 2])
+    assert again[:2] == first
+    assert len(counted) == 3  # ltb alone was run
+    done(["max"], [1, 3])  # other steps are another result
+    assert len(counted) == 4
+    with torch.no_grad():
+        next(networks["mine"].parameters()).mul_(2)  # and so is another network
+    done(["max"], [1, 2])
+    assert len(counted) == 5
+    kept = next(p for p in tmp_path.iterdir() if p.name.startswith("robust"))
+    kept.write_text("{")  # cut off: measured again
+    done(["robust"], [1, 2])
+    assert len(counted) == 6

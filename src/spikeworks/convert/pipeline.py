@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -26,6 +26,7 @@ def convert(
     evaluate: Batches | None = None,
     steps: Sequence[int] = measuring.STEPS,
     executor: Literal["window", "step"] = "window",
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[Converted, Report]:
     """Make a spiking network of a trained deep one, and measure it.
 
@@ -40,6 +41,7 @@ def convert(
         results, and :func:`spikeworks.convert.evaluate` measures later.
     :param steps: the T at which the report reads accuracy.
     :param executor: ``"window"`` or ``"step"``.
+    :param progress: called while the report is measured, with the number of samples so far.
     :returns: the spiking network, on the device of ``ann``, and the report.
     :raises ValueError: if the network, the method and the data do not fit together, or a batch is to choose thresholds
         and to judge them; says what to do.
@@ -67,7 +69,7 @@ def convert(
         evaluate, notes = calibration, ["measured on the calibration data: optimistic"]
     if evaluate is None:
         return snn, Report(title, [], {"seconds": seconds})
-    result = measuring.evaluate(snn, ann, evaluate, steps)
+    result = measuring.evaluate(snn, ann, evaluate, steps, progress=progress or _ignore)
     return snn, Report(title, [replace(result, seconds=seconds, notes=[*notes, *result.notes])], {"seconds": seconds})
 
 
@@ -76,3 +78,7 @@ def _labelled(data: Batches | None) -> bool:
         return False
     first = next(iter(data), None)
     return isinstance(first, tuple | list) and len(first) == 2
+
+
+def _ignore(samples: int) -> None:
+    """Nobody watches."""

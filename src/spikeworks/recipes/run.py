@@ -22,6 +22,7 @@ from ..measure.result import MethodResult, Report
 from ..train import Data, Epoch, Plan, RateInference, fit, fit_rate_inference
 from ..train.fit import Augment
 from .data import Split
+from .results import Results
 
 STEPS = (1, 2, 4, 8, 16, 32)
 """The T at which accuracy is read unless told otherwise."""
@@ -65,12 +66,13 @@ class Watch:
     """Who is told what happens.
 
     :param say: a line of text. :param epoch: the network's name and the epoch. :param method: the name of the method at
-        work, how many are done, of how many.
+        work, how many are done, of how many. :param sample: how many test samples that method has run so far.
     """
 
     say: Callable[[str], None] = _ignore
     epoch: Callable[[str, Epoch], None] = _ignore
     method: Callable[[str, int, int], None] = _ignore
+    sample: Callable[[int], None] = _ignore
 
 
 def provenance(command: str, seed: int | None = None, **more: Any) -> dict[str, Any]:
@@ -124,13 +126,14 @@ def train(
 
 def convert_all(
     networks: Mapping[str, nn.Module], split: Split, methods: Mapping[str, Method], steps: Sequence[int], watch: Watch,
-    skip: bool = True,
+    skip: bool = True, kept: str | Path | None = None,
 ) -> tuple[list[MethodResult], dict[str, str]]:  # fmt: skip
     """Convert by each method from the first of the networks that it takes, and measure on the test part.
 
     :param networks: what it is called → a trained network in evaluation mode. :param methods: as :func:`choose` gives.
     :param steps: T to read accuracy at.
     :param skip: leave a method out that takes none of them, and say so; else raise its refusal.
+    :param kept: a folder where each result is left as soon as it is there; a run of the same goes on from it.
     :returns: the results under the methods' names, and why methods were left out, by name.
     :raises ValueError: if a method refuses every network and is not skipped, or no method is left.
     """
@@ -138,16 +141,21 @@ def convert_all(
     test, reason = split.test.batches(32), ""  # times T: what a layer puts out should not outgrow the cache by far
     results: list[MethodResult] = []
     left_out: dict[str, str] = {}
+    store = Results(kept)
     for done, (name, method) in enumerate(methods.items()):
         watch.method(name, done, len(methods))
         for kind, network in networks.items():
-            try:
-                _, report = convert(network, method, calibration, test, steps)
-            except ValueError as error:
-                reason = str(error)
-                continue
-            origin = [f"source network: {kind}"] * (len(networks) > 1)
-            results += [replace(r, method=name, notes=origin + r.notes) for r in report.results]
+            place = store.place(name, method, network, split, steps)
+            if (result := store.get(place)) is None:
+                try:
+                    _, report = convert(network, method, calibration, test, steps, progress=watch.sample)
+                except ValueError as error:
+                    reason = str(error)
+                    continue
+                origin = [f"source network: {kind}"] * (len(networks) > 1)
+                result = replace(report.results[0], method=name, notes=origin + report.results[0].notes)
+                store.put(place, result)
+            results.append(result)
             break
         else:
             if not skip:
@@ -215,10 +223,12 @@ class Comparison:
             if only is None or kind in {self._network(method) for method in methods.values()}
         }
         train(networks, split, plan, seed, watch, self.augment, checkpoint)
-        results, left_out = convert_all(networks, split, methods, self.steps[:read], watch)
+        kept = None if checkpoint is None else Path(checkpoint).parent / "results"
+        results, left_out = convert_all(networks, split, methods, self.steps[:read], watch, kept=kept)
         if "RNL" in networks:
             tuned = self._second_stage(networks["RNL"], split, seed, quick, watch)
-            (found,), _ = convert_all({TUNED: tuned}, split, {"rnl-ril": METHODS["rnl"]()}, self.steps[:read], watch)
+            last = {"rnl-ril": METHODS["rnl"]()}
+            (found,), _ = convert_all({TUNED: tuned}, split, last, self.steps[:read], watch, kept=kept)
             results.append(replace(found, label=TUNED))
         about = provenance(
             command or f"spikeworks recipe {self.name} --seed {seed}", seed, **self.about,

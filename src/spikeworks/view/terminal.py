@@ -42,10 +42,17 @@ def watching(console: rich.console.Console) -> Iterator[Watch]:
         def epoch(name: str, e: Epoch) -> None:
             move(f"train {name}", e.number, e.epochs, f"loss {e.loss:.3f}  validation {e.validation:.2f} %")
 
+        at: list[str] = [""]
+
         def method(label: str, done: int, total: int) -> None:
+            at[0] = label
             move("convert", done, total, label)
 
-        yield Watch(lambda line: bars.console.print(Text(f"  {line}", "dim")), epoch, method)
+        def sample(count: int) -> None:
+            if "convert" in tasks:
+                bars.update(tasks["convert"], now=f"{at[0]}  {count:,} samples")  # type: ignore[arg-type]
+
+        yield Watch(lambda line: bars.console.print(Text(f"  {line}", "dim")), epoch, method, sample)
 
 
 def report_table(report: Report) -> rich.table.Table:
