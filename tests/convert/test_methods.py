@@ -240,8 +240,8 @@ def test_the_network_is_left_as_it_was() -> None:
 
 def test_every_method_is_listed() -> None:
     assert list(METHODS) == [
-        "max", "robust", "spike-norm", "rmp", "calibration", "ltb", "tcl", "rts", "opi", "rnl", "sliprelu", "qcfs",
-        "srp", "cos", "parallel", "group", "ecmt", "dcgs", "sta", "spikezip",
+        "max", "robust", "spike-norm", "rmp", "calibration", "ltb", "gaussian", "tcl", "rts", "opi", "rnl", "sliprelu",
+        "qcfs", "srp", "cos", "parallel", "group", "ecmt", "dcgs", "sta", "spikezip",
     ]  # fmt: skip
     assert all(kind.__doc__ for kind in METHODS.values())
 

@@ -197,6 +197,16 @@ def test_parallel_networks_are_their_source_with_as_many_levels(steps: int) -> N
         assert (snn(x, steps) - quantised(normalise(ann), snn.specs, steps)(x)).abs().max() < 1e-12
 
 
+def test_offsets_bring_parallel_networks_nearer_to_a_relu_network() -> None:
+    """DA-QCFS, at the T it was made for; with none it is the plain parallel network."""
+    ann, x = Residual().double().eval(), images(64, seed=5)
+    data = [images(64, seed=s) for s in range(4)]
+    plain, fitted = (sw.convert(ann, Parallel(Max(), offsets=n, steps=4), data)[0] for n in (0, 400))
+    with torch.no_grad():
+        near, far = (float((snn(x) - ann(x)).norm()) for snn in (fitted, plain))
+    assert near < 0.8 * far
+
+
 def test_shifting_the_current_is_shifting_the_start_at_that_time_alone() -> None:
     ann = source(kind=lambda levels: activation.Clip(1.0))
     x = images(32)

@@ -28,6 +28,7 @@ from .methods import SRP as SRP
 from .methods import STA as STA
 from .methods import TCL as TCL
 from .methods import Calibration as Calibration
+from .methods import Gaussian as Gaussian
 from .methods import Group as Group
 from .methods import Max as Max
 from .methods import Method as Method

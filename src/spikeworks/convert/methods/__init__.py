@@ -8,6 +8,7 @@
 | :class:`RMP` | ReLU | a share of that | IF, v(0) = 0 | rate | plain | Han et al., CVPR 2020 |
 | :class:`Calibration` | ReLU | least squared error; corrections | IF + θ/2T | rate | plain | Li et al., ICML 2021 |
 | :class:`LTB` | ReLU | local rule | IF, θ/2 | rate | plain, delayed | Bu et al., CVPR 2025 |
+| :class:`Gaussian` | ReLU | fitted to mean and variance | K equal levels | rate | plain | H-MT, AAAI 2026 |
 | :class:`TCL` | learned clip | the learned bound | IF, v(0) = 0 | rate | plain | Ho & Chang, DAC 2021 |
 | :class:`RTS` | any | those of its base | IF + θ/2T | rate | plain | Deng & Gu, ICLR 2021 |
 | :class:`OPI` | any | those of its base | IF, θ/2 | rate | plain | Bu et al., AAAI 2022 |
@@ -35,6 +36,7 @@ from .base import Upon as Upon
 from .calibrated import LTB as LTB
 from .calibrated import RMP as RMP
 from .calibrated import Calibration as Calibration
+from .calibrated import Gaussian as Gaussian
 from .calibrated import Max as Max
 from .calibrated import Robust as Robust
 from .calibrated import ThresholdBalancing as ThresholdBalancing
@@ -56,8 +58,8 @@ from .transformer import SpikeZIP as SpikeZIP
 METHODS: dict[str, type[Method]] = {
     kind.name: kind
     for kind in (
-        Max, Robust, ThresholdBalancing, RMP, Calibration, LTB, TCL, RTS, OPI, RNL, SlipReLU, QCFS, SRP, COS, Parallel,
-        Group, ECMT, DCGS, STA, SpikeZIP,
+        Max, Robust, ThresholdBalancing, RMP, Calibration, LTB, Gaussian, TCL, RTS, OPI, RNL, SlipReLU, QCFS, SRP, COS,
+        Parallel, Group, ECMT, DCGS, STA, SpikeZIP,
     )
 }  # fmt: skip
 """Every method by name."""

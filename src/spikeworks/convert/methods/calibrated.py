@@ -10,6 +10,8 @@ from torch import fx
 from ...measure.batches import Batches
 from .. import correct, grid, local
 from ..calibrate import Scope, Specs, maximum, quantile, threshold_balancing
+from ..gaussian import gaussian
+from ..neuron import equal
 from ..pool import Pooling
 from .base import Method
 
@@ -122,6 +124,29 @@ class LTB(Method):
     def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
         """Calibrated; see :func:`~spikeworks.convert.local.local_rule`."""
         return local.local_rule(network, self.needed(data), self.iterations, scope=self.scope)
+
+
+@dataclass(frozen=True)
+class Gaussian(Method):
+    """K equal levels, θ fitted per channel to the mean and variance of its current; v(0) half a level. No quantiles.
+
+    As DCGS and H-MT fit theirs, see :func:`~spikeworks.convert.gaussian.gaussian`; with K = 1, thresholds of one spike.
+
+    :param levels: K, at least 1. :param scope: one threshold per ``"layer"`` or per ``"channel"``.
+    """
+
+    name: ClassVar[str] = "gaussian"
+    label: ClassVar[str] = "Gaussian"
+    levels: int = 4
+    scope: Scope = "channel"
+
+    def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
+        """Calibrated by two numbers per channel."""
+        return gaussian(network, self.needed(data), equal(self.levels), 0.5, self.scope)
+
+    def describe(self, network: fx.GraphModule) -> str:
+        """With K."""
+        return f"{self.label} (K={self.levels})"
 
 
 Correction = Literal["none", "light", "potential", "weights"]

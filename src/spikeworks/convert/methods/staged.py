@@ -11,6 +11,7 @@ from ...layers import Spiking
 from ...measure.batches import Batches
 from ..calibrate import Specs
 from ..control import Controller, Shift, Silence
+from ..offset import offsets
 from ..parallel import ParallelIF
 from ..schedule import Parallel as ParallelSchedule
 from ..schedule import Schedule, Scope, TwoStage
@@ -100,11 +101,14 @@ class Parallel(Upon):
     Not causal. Hao et al., ICML 2025, reconstructed from their code.
 
     :param base: where thresholds come from; started at one half.
+    :param offsets: batches by which offsets per channel are fitted, so that means follow a source that is no QCFS
+        (DA-QCFS, see :func:`~spikeworks.convert.offset.offsets`; 500 is usual); 0: none. Right at T = ``steps``.
     """
 
     name: ClassVar[str] = "parallel"
     label: ClassVar[str] = "Parallel"
     base: Method = QCFS()
+    offsets: int = 0
 
     @property
     def schedule(self) -> Schedule:
@@ -115,6 +119,13 @@ class Parallel(Upon):
     def layer(self) -> type[Spiking]:
         """The neuron that waits."""
         return ParallelIF
+
+    def refine(self, network: fx.GraphModule, specs: Specs, data: Batches | None) -> tuple[fx.GraphModule, Specs]:
+        """As the base; then by offsets, if any."""
+        network, specs = super().refine(network, specs, data)
+        if not self.offsets:
+            return network, specs
+        return offsets(network, specs, self.needed(data), self.steps, self.offsets)
 
     def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
         """Those of the base, started at one half."""
