@@ -15,10 +15,9 @@ from ..measure.batches import Batches, batches
 from ..measure.record import record
 from .coding import Coding
 from .control import Shift
-from .converted import Converted
+from .converted import Converted, source_of
 from .execute import At, Folded, window
 from .fit_curve import fit_curves
-from .graph import normalise, sites
 from .neuron import ValueIF
 from .parallel import ParallelIF
 from .schedule import Plain, Schedule, TwoStage
@@ -38,13 +37,7 @@ def analyse(snn: Converted, ann: nn.Module, data: Batches, steps: int | None = N
     :raises ValueError: for data that is empty or not finite, or another network.
     """
     method = snn.method
-    source = normalise(ann, method.pooling, method.fold, method.nonlinear)
-    method.prepare(source)
-    if sites(source) != snn.sites:
-        raise ValueError(
-            f"analyse got {type(ann).__name__} with the activations {sites(source)}, expected the network that was "
-            f"converted, which has {snn.sites}; pass that one."
-        )
+    source = source_of(snn, ann, "analyse")
     schedules = dict(_stages(method.schedule, steps))
     length = next(iter(schedules.values())).steps
     found = {stage: {name: _Sums() for name in snn.sites} for stage in schedules}

@@ -10,10 +10,27 @@ from torch import Tensor, fx, nn
 from ..layers import SNN, Acceleration, NetworkState, accelerate
 from .coding import Rate
 from .execute import EXECUTORS, At, Folded, Interpreter, Recording, window
-from .graph import sites
+from .graph import normalise, sites
 from .methods import Method
 from .schedule import Parallel, Run, Schedule
 from .spec import Specs
+
+
+def source_of(snn: Converted, ann: nn.Module, owner: str) -> fx.GraphModule:
+    """The deep network as it was converted, site by site comparable with the spiking one.
+
+    :param owner: what asks, for messages.
+    :raises ValueError: for another network than the one that was converted.
+    """
+    method = snn.method
+    source = normalise(ann, method.pooling, method.fold, method.nonlinear)
+    method.prepare(source)
+    if sites(source) != snn.sites:
+        raise ValueError(
+            f"{owner} got {type(ann).__name__} with the activations {sites(source)}, expected the network that was "
+            f"converted, which has {snn.sites}; pass that one."
+        )
+    return source
 
 
 class Converted(nn.Module):

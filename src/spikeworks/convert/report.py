@@ -13,9 +13,8 @@ from ..measure.batches import Batches, batches
 from ..measure.energy import energies
 from ..measure.result import MethodResult
 from .affine import MAX_POOLS, NORMS, calls
-from .converted import Converted
+from .converted import Converted, source_of
 from .count import Tally
-from .graph import normalise, sites
 from .inside import Inside
 from .quantise import quantised
 from .verify import verify
@@ -53,13 +52,7 @@ def evaluate(
     steps, start = sorted(set(steps)), method.start
     if not steps or steps[0] <= start:
         raise ValueError(f"evaluate got steps={steps}, expected at least one, all above start={start}; read later.")
-    source = normalise(ann, method.pooling, method.fold, method.nonlinear)
-    method.prepare(source)
-    if sites(source) != snn.sites:
-        raise ValueError(
-            f"evaluate got {type(ann).__name__} with the activations {sites(source)}, expected the network that was "
-            f"converted, which has {snn.sites}; pass that one."
-        )
+    source = source_of(snn, ann, "evaluate")
     inside = Inside(snn, source, steps[-1])
     rounded = [quantised(source, snn.specs, t) for t in steps] if snn.specs else []
     right = torch.zeros(len(steps), dtype=torch.int64)

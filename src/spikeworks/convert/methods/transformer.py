@@ -76,7 +76,30 @@ class ECMT(_Encoded):
 
 
 @dataclass(frozen=True)
-class DCGS(_Encoded):
+class _Nearest(_Encoded):
+    """Neurons that fire the nearest level: θ, θ/2, θ/4, ... of either sign, θ a multiple of a quantile of the size.
+
+    :param levels: n of either sign. :param q: quantile that θ is a multiple of. :param scale: that multiple.
+    :param scope: one θ per ``"layer"`` or per ``"channel"``.
+    """
+
+    levels: int = 8
+    q: float = 0.999
+    scale: float = 1.0
+    scope: Scope = "layer"
+
+    def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
+        """Quantiles of the size."""
+        found = _sizes(network, self.needed(data), self.q, self.scope, self.scale)
+        return self._specs(network, found, powers(self.levels, "nearest"))
+
+    def describe(self, network: fx.GraphModule) -> str:
+        """With n."""
+        return f"{self.label} (±{self.levels} levels)"
+
+
+@dataclass(frozen=True)
+class DCGS(_Nearest):
     """Differential coding, and multi-threshold neurons that fire the nearest level: θ, θ/2, θ/4, ... of either sign.
 
     What is sent at step t counts 1/t, so that later spikes refine; with n ≥ 4 levels the error falls an order of
@@ -90,59 +113,29 @@ class DCGS(_Encoded):
 
     name: ClassVar[str] = "dcgs"
     label: ClassVar[str] = "DCGS"
-    levels: int = 8
-    q: float = 0.999
     scale: float = 2.0
-    scope: Scope = "layer"
 
     @property
     def coding(self) -> Coding:
         """Differential."""
         return Differential()
 
-    def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
-        """Quantiles of the size."""
-        return self._specs(
-            network, _sizes(network, self.needed(data), self.q, self.scope, self.scale), powers(self.levels, "nearest")
-        )
-
-    def describe(self, network: fx.GraphModule) -> str:
-        """With n."""
-        return f"{self.label} (±{self.levels} levels)"
-
 
 @dataclass(frozen=True)
-class STA(_Encoded):
+class STA(_Nearest):
     """Difference coding: only changes are sent, all worth the same, by multi-threshold neurons of the nearest level.
 
     Jiang et al., ICLR 2024 (spatio-temporal approximation), reconstructed: universal group operators are computed on
-    estimates here, which is what they approximate.
-
-    :param levels: n of either sign. :param q: quantile that the largest level is a multiple of. :param scale: that.
-    :param scope: one θ per ``"layer"`` or per ``"channel"``.
+    estimates here, which is what they approximate. Parameters as :class:`DCGS`; accuracy ends at the smallest level.
     """
 
     name: ClassVar[str] = "sta"
     label: ClassVar[str] = "STA"
-    levels: int = 8
-    q: float = 0.999
-    scale: float = 1.0
-    scope: Scope = "layer"
 
     @property
     def coding(self) -> Coding:
         """Difference."""
         return Difference()
-
-    def thresholds(self, network: fx.GraphModule, data: Batches | None) -> Specs:
-        """Quantiles of the size."""
-        return self._specs(
-            network, _sizes(network, self.needed(data), self.q, self.scope, self.scale), powers(self.levels, "nearest")
-        )
-
-    def describe(self, network: fx.GraphModule) -> str:
-        """With n."""
-        return f"{self.label} (±{self.levels} levels)"
 
 
 @dataclass(frozen=True)
