@@ -53,6 +53,9 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 TUNED = "RNL + RIL"
 """The network with RNL after its second stage."""
 
+TUNE = RateInference(epochs=2, batch=128, weight=0.02, shared=False)
+"""How that stage goes. The published λ of 0.1 costs these small, briefly trained networks 20 points at once."""
+
 NAMED: dict[str, Callable[[], Method]] = {
     **METHODS,
     **{f"{kind.name}-robust": partial(kind, Robust()) for kind in (OPI, SRP, COS, Group)},
@@ -198,7 +201,7 @@ class Comparison:
     taste: Callable[[Split, Plan], tuple[Split, Plan, int]]
     activations: Mapping[str, Callable[[], nn.Module]] = field(default_factory=lambda: ACTIVATIONS)
     methods: Callable[[], dict[str, Method]] = partial(choose, None)
-    tune: RateInference = RateInference(epochs=3, batch=128)  # minutes, not the published 50 by 50 samples
+    tune: RateInference = TUNE
     steps: tuple[int, ...] = STEPS
 
     def __call__(
