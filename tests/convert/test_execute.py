@@ -178,3 +178,27 @@ def test_a_constant_network_input_may_have_any_rank() -> None:
     tokens: Tensor = torch.rand(5, 6, 3)
     snn, _ = convert(source, Max(scope="channel"), [tokens])
     assert (snn(tokens, 512) - source(tokens)).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("name", ["residual", "linear first"])
+def test_accelerated_networks_answer_alike(name: str) -> None:
+    """Weights in which every sum is exact: the same bits, dense or event-driven."""
+    snn, x = make(name), exact_images(7)
+    fast, plan = snn.accelerated(x, 5)
+    assert fast.method == snn.method
+    assert torch.equal(fast.over_time(x, 9), snn.over_time(x, 9))
+    assert len(plan.lines) == sum(isinstance(m, nn.Linear | nn.Conv2d) for m in snn.network.modules())
+    assert fast.sites == snn.sites
+
+
+def test_evaluation_of_many_samples_is_event_driven_and_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from spikeworks.convert import report
+
+    snn, ann = make("residual"), exact(Residual())
+    data = [(exact_images(8, seed=s), torch.arange(8)) for s in range(4)]
+    plain = report.evaluate(snn, ann, data, (1, 4), look=8)
+    monkeypatch.setattr(report, "MANY", 16)
+    quick = report.evaluate(snn, ann, data, (1, 4), look=8)
+    assert quick.accuracy == plain.accuracy
+    assert "event-driven" in quick.notes[-1]
+    assert "event-driven" not in plain.notes[-1]

@@ -133,6 +133,9 @@ def _modular(model: nn.Module, nonlinear: bool = False, example: torch.Tensor | 
         if node.target is torch._assert:  # of shapes: it has no result
             network.graph.erase_node(node)
     out_of_place(network)
+    for node in network.graph.nodes:  # in time, memory may lie otherwise; a reshape is a view where one is possible
+        if node.op == "call_method" and node.target == "view" and not isinstance(node.args[1], torch.dtype):
+            node.target = "reshape"
     if nonlinear:
         expand_attention(network)
     network.graph.eliminate_dead_code()

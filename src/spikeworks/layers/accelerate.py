@@ -115,7 +115,13 @@ def accelerate(
                 plan.folded = _fold(root) if fold else 0
                 plan.still = join_still(root)
         made.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        _replace(root, _measured(made, root, sample, precision, plan))
+        try:
+            replaced = _measured(made, root, sample, precision, plan)
+        except RuntimeError:  # a view of what has to be contiguous
+            plan.lines.clear()
+            made.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+            replaced = _measured(made, root, sample, precision, plan)
+        _replace(root, replaced)
     return made, plan
 
 
