@@ -23,7 +23,7 @@ def source_of(snn: Converted, ann: nn.Module, owner: str) -> fx.GraphModule:
     :raises ValueError: for another network than the one that was converted.
     """
     method = snn.method
-    source = normalise(ann, method.pooling, method.fold, method.nonlinear)
+    source = normalise(ann, method.pooling, method.fold, method.nonlinear, snn.example)
     method.prepare(source)
     if sites(source) != snn.sites:
         raise ValueError(
@@ -60,6 +60,7 @@ class Converted(nn.Module):
                 "one before, expected 'window'; choose it, or scope='global'."
             )
         self.network, self.method, self.specs, self.executor = network, method, specs or {}, executor
+        self.example: Tensor | None = None  # by whose sizes the deep network was traced, where it had to be
 
     @property
     def sites(self) -> list[str]:

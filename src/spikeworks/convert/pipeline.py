@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..measure.batches import Batches, batches, shared
 from ..measure.result import Report
@@ -54,14 +54,15 @@ def convert(
             "chosen by; split them, or leave evaluate out to have the calibration data measured, and called so."
         )
     began = time.perf_counter()
-    network = normalise(ann, method.pooling, method.fold, method.nonlinear)
+    x = next((_first(d, ann) for d in (calibration, evaluate) if d is not None and iter(d) is not d), None)
+    example = None if x is None else x[:1]
+    network = normalise(ann, method.pooling, method.fold, method.nonlinear, example)
     method.prepare(network)
-    for data in (d for d in (calibration, evaluate) if d is not None and iter(d) is not d):  # a generator has no second
-        x, _ = next(batches(data, ann, "convert"))
+    if x is not None:
         verify(None if method.pooling == "avg" else network, ann, x, "convert")
-        break
     network, specs = method.refine(network, method.thresholds(network, calibration), calibration)
     snn = Converted(spiking(network, specs, method.pooling, method.coding, method.layer), method, specs, executor)
+    snn.example = example
     seconds = time.perf_counter() - began
     title = f"{type(ann).__name__}: {method.describe(network)}"
     notes = []
@@ -71,6 +72,12 @@ def convert(
         return snn, Report(title, [], {"seconds": seconds})
     result = measuring.evaluate(snn, ann, evaluate, steps, progress=progress or _ignore)
     return snn, Report(title, [replace(result, seconds=seconds, notes=[*notes, *result.notes])], {"seconds": seconds})
+
+
+def _first(data: Batches, ann: nn.Module) -> Tensor:
+    """The first batch of data that can be read again: a generator has no second."""
+    x, _ = next(batches(data, ann, "convert"))
+    return x
 
 
 def _labelled(data: Batches | None) -> bool:

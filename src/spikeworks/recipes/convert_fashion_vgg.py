@@ -1,7 +1,7 @@
-"""Fashion-MNIST: a VGG-9 at quarter width, trained with ReLU, Clip and QCFS, converted by every method.
+"""Fashion-MNIST: a VGG-9 at quarter width, trained with every activation, converted by every method.
 
-Top-1 in % on the 10,000 test images, mean ± standard deviation over seeds 0, 1 and 2
-(``spikeworks recipe convert_fashion_vgg --seed N``, then ``spikeworks spread`` of the three reports; bfloat16 training):
+Top-1 in % on the 10,000 test images, mean ± standard deviation over seeds 0, 1 and 2 (``spikeworks recipe
+convert_fashion_vgg --seed N --method max robust spike-norm tcl opi qcfs``, then ``spikeworks spread``; bfloat16 training):
 
 | method           | T=1         | T=2        | T=4         | T=8         | T=16       | T=32        | deep       |
 |------------------|-------------|------------|-------------|-------------|------------|-------------|------------|
@@ -14,7 +14,7 @@ Top-1 in % on the 10,000 test images, mean ± standard deviation over seeds 0, 1
 
 Where methods differ at T = 1 to 8, the order of the means is that of the papers: QCFS, OPI, TCL, robust, max. At few
 steps the training run decides: expect a run within three of these deviations. QCFS ends at its own deep network, half a
-point under the others. ``opi-robust`` came after these runs and has no row.
+point under the others. The other methods came after these runs and have no row.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 TUNED = "RNL + RIL"
 """The network with RNL after its second stage."""
 
-TUNE = RateInference(epochs=2, batch=128, weight=0.02, shared=False)
+TUNE = RateInference(epochs=2, batch=128, weight=0.02, shared=False, tolerance=2.5)
 """How that stage goes. The published λ of 0.1 costs these small, briefly trained networks 20 points at once."""
 
 NAMED: dict[str, Callable[[], Method]] = {
