@@ -8,8 +8,8 @@ folded; both run T steps of the same image, SpikingJelly as its examples do, one
 Before anything is timed, logits must agree within 5 % (norms are folded in another order; rounding tips single spikes).
 
 Count domain: a network of parallel neurons, whose answer needs no time, over the deep network's own forward pass.
-Memory: the peak of the resident set while T = 64 runs, over that while T = 8 runs, less what was there before; each in a
-process of its own.
+Memory: by how much the resident set grows at most while T = 64 runs, over that while T = 8 runs; each in a process of
+its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fashion-MNIST: a VGG-9 at quarter width, trained with every activation, converted by every method.
 
 Top-1 in % on the 10,000 test images, mean ± standard deviation over seeds 0, 1 and 2 (``spikeworks recipe
-convert_fashion_vgg --seed N --method max robust spike-norm tcl opi qcfs``, then ``spikeworks spread``; bfloat16 training):
+convert_fashion_vgg --seed N --method max robust spike-norm tcl opi qcfs``, then ``spikeworks spread``; bfloat16):
 
 | method           | T=1         | T=2        | T=4         | T=8         | T=16       | T=32        | deep       |
 |------------------|-------------|------------|-------------|-------------|------------|-------------|------------|
