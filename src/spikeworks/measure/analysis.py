@@ -133,6 +133,9 @@ def draw_offsets(axes: matplotlib.axes.Axes, stages: Mapping[str, list[LayerAnal
         shown = sorted(o for o in total if o and abs(o) <= 5)
         axes.bar([o + (i - (len(stages) - 1) / 2) * width for o in shown], [total[o] for o in shown], width,
                  color=PALETTE[i % len(PALETTE)], label=f"{stage}: {1 - total.get(0, 1.0):.1%} off")  # fmt: skip
+    offsets = sorted({o for layers in stages.values() for x in layers for o in x.offset or {} if o and abs(o) <= 5})
+    axes.set_xticks(offsets)
+    axes.margins(y=0.4)  # room for the legend
     axes.set(title="Spikes too many or too few, by own input", xlabel="offset ψ", ylabel="share of neurons")
     axes.legend(loc="upper right")
 
