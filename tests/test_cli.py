@@ -105,6 +105,7 @@ def test_analyse_says_where_neurons_are_off(place: Path, capsys: pytest.CaptureF
     assert "after 1 correction" in said
     found = json.loads((place / "in" / "analysis.json").read_text())
     assert list(found["stages"]) == ["uncorrected", "after 1 correction"]
+    assert "uncorrected" in (place / "in" / "analysis.html").read_text()
     assert (place / "in" / "analysis.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -179,7 +179,7 @@ def analyse(
     iterations
         corrections, of cos
     out
-        folder for analysis.json and analysis.png
+        folder for analysis.html, analysis.json and analysis.png
     """
     from .convert import analyse as look
     from .convert import convert as make
@@ -197,9 +197,7 @@ def analyse(
         calibration = [x for x, _ in split.train.take(slice(0, run.CALIBRATION)).batches(128)]
         snn, _ = make(network, chosen, calibration)
         found = look(snn, network, split.test.batches(64), steps)
-        found.save(out / "analysis.json")
-        found.plot(out / "analysis.png")
-    terminal.show_analysis(console, found, [out / "analysis.json", out / "analysis.png"])
+    terminal.deliver_analysis(console, found, out)
 
 
 def recipe(

@@ -1,42 +1,50 @@
-"""Where accuracy is lost: what each neuron layer did, before and after each correction, and its figure."""
+"""Where accuracy is lost: what each neuron layer did, before and after each correction. Plain records, as in a report.
+
+A neuron's count of spikes is held against two references, which answer different questions. *Own input*: what the same
+charge would have given had it arrived evenly; what is off is so by the order of arrival, in this layer alone. *Source*:
+what the deep network's activation asks for in T steps; what is off there has everything in it, the errors of the layers
+in front too. A layer that is off by the source and not by its own input is not where accuracy is lost.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from .curves import FitCurve, draw_fit
-from .figures import MUTED, PALETTE, STYLE, save
+from .curves import FitCurve
 from .store import whole
-
-if TYPE_CHECKING:
-    import matplotlib.axes
-    import matplotlib.figure
 
 CASES = ("deep 0 < spiking", "0 < deep < spiking", "spiking 0 < deep", "0 < spiking < deep")
 """The four kinds of unevenness, by counts: the deep network's activation asks for one, the spiking network emitted
 another. Hao et al., AAAI 2023 (their numbering could not be verified)."""
 
 EDGES = tuple(i / 4 for i in range(-16, 17))
-"""Edges of the residual histogram, in thresholds; the first and the last bin are open."""
+"""Edges of the residual histogram, in thresholds; a bin holds its lower edge, the first and the last bin are open."""
+
+Reference = Literal["own", "source"]
+"""What a count is held against."""
 
 
 @dataclass(frozen=True)
 class LayerAnalysis:
-    """One neuron layer over all units and samples.
+    """One neuron layer over all units and samples. Neurons that count no units have their error, K(t) and residual.
 
     :param name: the layer's. :param units: per sample.
-    :param error: relative distance of its output from the deep network's activation.
-    :param own: shares of :data:`CASES` against the count that the layer's *own input* asks for: what uneven arrival in
-        this layer does, alone. ``None`` for neurons that count no units.
-    :param source: the same against the count that the *deep network's activation* asks for: with what the layers before
-        did.
-    :param offset: ψ → share: units emitted too many or too few, against the layer's own input.
-    :param residual: shares of the membranes left, by bins of :data:`EDGES`, two open ones at the ends.
+    :param error: ``‖estimate after T steps − activation‖₂ / ‖activation‖₂``; ``None`` if the source is silent.
+    :param own: shares of :data:`CASES` against the count that the layer's *own input* asks for,
+        ``clip(⌊Σ I/θ + v(0)/θ⌋, 0, K·T)``. ``None`` for neurons that count no units. "spiking 0 < deep" cannot occur
+        uncorrected: of one layer's own input, nobody is silent who was asked to fire.
+    :param source: the same against the count that the *deep network's activation* a asks for,
+        ``clip(⌊a·T/θ + ½⌋, 0, K·T)``. Where it asks for a whole number and a half, either neighbour is right.
+    :param offset: ψ → share: units emitted too many (> 0) or too few (< 0), against the own input.
+    :param residual: shares of v(T)/θ by the bins of :data:`EDGES`. Uncorrected, who ends in [0, 1) is right by its own
+        input; a correction shifts the start, and what is left with it (silenced neurons end in the first bin).
+    :param source_offset: as ``offset``, against the source.
+    :param curve: K(t) and Ω, of neurons whose output has a meaning before step T; Ω is NaN where no bound is known.
     """
 
     name: str
@@ -46,6 +54,21 @@ class LayerAnalysis:
     source: dict[str, float] | None = None
     offset: dict[int, float] | None = None
     residual: list[float] | None = None
+    source_offset: dict[int, float] | None = None
+    curve: FitCurve | None = None
+
+    def offsets(self, by: Reference) -> dict[int, float] | None:
+        """ψ → share, against one of the references."""
+        return self.offset if by == "own" else self.source_offset
+
+    def cases(self, by: Reference) -> dict[str, float] | None:
+        """Shares of :data:`CASES`, against one of the references."""
+        return self.own if by == "own" else self.source
+
+    def exact(self, by: Reference) -> float | None:
+        """The share whose count is right: what the four cases leave of 1."""
+        offsets = self.offsets(by)
+        return None if offsets is None else offsets.get(0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -53,101 +76,89 @@ class Analysis:
     """All neuron layers, in stages: as the network runs uncorrected, and after each correction.
 
     :param title: of the conversion. :param steps: T. :param samples: how many were run.
-    :param stages: name → layers, in running order.
-    :param curves: optimal fit curves of the last stage, where spikes are counted.
+    :param stages: name → layers, in running order; the last is the network as it runs.
+    :param meta: what is needed to read it.
     """
 
     title: str
     steps: int
     samples: int
     stages: dict[str, list[LayerAnalysis]]
-    curves: list[FitCurve] = field(default_factory=list)
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def curves(self) -> list[FitCurve]:
+        """The optimal fit curves of the last stage."""
+        last = list(self.stages.values())[-1] if self.stages else []
+        return [layer.curve for layer in last if layer.curve is not None]
+
+    def off(self, stage: str, by: Reference) -> float | None:
+        """The share of all units of a stage whose count is wrong; ``None`` if none are counted."""
+        pooled = pooled_offsets(self.stages[stage], by)
+        return 1 - pooled.get(0, 0.0) if pooled else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready data."""
-        return asdict(self)
+        """Plain JSON-ready data; a K or Ω that is no number is ``None``."""
+        data = asdict(self)
+        for layer in (layer for layers in data["stages"].values() for layer in layers):
+            if (curve := layer["curve"]) is not None:
+                curve["values"] = [_known(k) for k in curve["values"]]
+                curve["omega"] = _known(curve["omega"])
+        return data
 
     def save(self, path: str | Path) -> None:
-        """Write it as JSON, whole or not at all."""
+        """Write it as JSON, whole or not at all; :func:`load_analysis` reads it."""
         with whole(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
+            temporary.write_text(json.dumps(self.to_dict(), indent=1, default=str), encoding="utf-8")
 
     def plot(self, path: str | Path) -> None:
-        """Draw it; the suffix of ``path`` chooses the format."""
-        save(analysis_figure(self), path)
+        """Draw it as one picture; the suffix of ``path`` chooses the format.
+
+        :raises ValueError: for an analysis without layers, or a suffix that names no format.
+        """
+        from .analysis_figures import plot
+
+        plot(self, path)
 
 
-def analysis_figure(analysis: Analysis) -> matplotlib.figure.Figure:
-    """Cases of unevenness by layer and stage, offsets of all layers by stage, residuals of the last stage by layer, and
-    the optimal fit curves; what was not counted is left out.
+def load_analysis(path: str | Path) -> Analysis:
+    """Read what :meth:`Analysis.save` wrote.
 
-    :raises ValueError: for an analysis without stages or layers.
+    :raises ValueError: if the file is absent, not JSON, or not an analysis.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    if not analysis.stages or not all(analysis.stages.values()):
-        raise ValueError("analysis_figure got no layers, expected at least one in every stage; analyse a network.")
-    with rc_context(STYLE):
-        layers = len(next(iter(analysis.stages.values())))
-        figure = Figure(figsize=(11.0, 4.0 + max(3.4, 0.26 * layers * len(analysis.stages))), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.04)  # type: ignore[union-attr]
-        grid = figure.add_gridspec(2, 2, height_ratios=(max(3.4, 0.26 * layers * len(analysis.stages)), 3.4))
-        draw_cases(figure.add_subplot(grid[0, :]), analysis.stages)
-        draw_offsets(figure.add_subplot(grid[1, 0]), analysis.stages)
-        right = figure.add_subplot(grid[1, 1])
-        if any(layer.residual for layer in list(analysis.stages.values())[-1]):
-            draw_residuals(right, list(analysis.stages.values())[-1])
-        elif analysis.curves:
-            draw_fit(right, analysis.curves)
-        figure.suptitle(f"{analysis.title}, T = {analysis.steps}", x=0.01, ha="left", fontsize=12, fontweight="bold")
-    return figure
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        stages = {stage: [_layer(layer) for layer in layers] for stage, layers in data["stages"].items()}
+        return Analysis(data["title"], data["steps"], data["samples"], stages, data["meta"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"load_analysis got {path}, expected an analysis written by Analysis.save: {error!r}."
+        ) from error
 
 
-def draw_cases(axes: matplotlib.axes.Axes, stages: Mapping[str, list[LayerAnalysis]]) -> None:
-    """Stacked bars, one per layer and stage: the share of each case, against the deep network's activation."""
-    rows = [(f"{layer.name}, {stage}" if i == 0 else stage, layer)
-            for per_layer in zip(*stages.values(), strict=True)
-            for i, (stage, layer) in enumerate(zip(stages, per_layer, strict=True))]  # fmt: skip
-    counted = [(label, layer.source) for label, layer in rows if layer.source is not None]
-    for i, case in enumerate(CASES):
-        left = [sum(cases[c] for c in CASES[:i]) for _, cases in counted]
-        width = [cases[case] for _, cases in counted]
-        axes.barh(range(len(counted)), width, left=left, color=PALETTE[i], label=case, height=0.75)
-    axes.set_yticks(range(len(counted)), [label for label, _ in counted])
-    axes.invert_yaxis()
-    axes.set(title="Neurons that are off, against the deep network", xlabel="share of neurons")
-    if counted:
-        axes.legend(loc="lower right", frameon=True, framealpha=0.9)
+def pooled_offsets(layers: Iterable[LayerAnalysis], by: Reference) -> dict[int, float]:
+    """ψ → share over all units of all layers that count some, ascending; empty if none does."""
+    counted = [(layer.units, offsets) for layer in layers if (offsets := layer.offsets(by))]
+    total = sum(units for units, _ in counted)
+    every = sorted({psi for _, offsets in counted for psi in offsets})
+    return {psi: sum(units * offsets.get(psi, 0.0) for units, offsets in counted) / total for psi in every}
 
 
-def draw_offsets(axes: matplotlib.axes.Axes, stages: Mapping[str, list[LayerAnalysis]]) -> None:
-    """Offsets ψ against the layers' own input, a group of bars per stage, all layers together; 0 is left out."""
-    width = 0.8 / len(stages)
-    for i, (stage, layers) in enumerate(stages.items()):
-        units = sum(layer.units for layer in layers if layer.offset)
-        total: dict[int, float] = {}
-        for layer in layers:
-            for offset, share in (layer.offset or {}).items():
-                total[offset] = total.get(offset, 0.0) + share * layer.units / units
-        shown = sorted(o for o in total if o and abs(o) <= 5)
-        axes.bar([o + (i - (len(stages) - 1) / 2) * width for o in shown], [total[o] for o in shown], width,
-                 color=PALETTE[i % len(PALETTE)], label=f"{stage}: {1 - total.get(0, 1.0):.1%} off")  # fmt: skip
-    offsets = sorted({o for layers in stages.values() for x in layers for o in x.offset or {} if o and abs(o) <= 5})
-    axes.set_xticks(offsets)
-    axes.margins(y=0.4)  # room for the legend
-    axes.set(title="Spikes too many or too few, by own input", xlabel="offset ψ", ylabel="share of neurons")
-    axes.legend(loc="upper right")
+def _layer(data: dict[str, Any]) -> LayerAnalysis:
+    curve = data["curve"]
+    numbered = {key: _numbered(data[key]) for key in ("offset", "source_offset")}
+    if curve is not None:
+        curve = FitCurve(curve["name"], [_number(k) for k in curve["values"]], _number(curve["omega"]))
+    return LayerAnalysis(**{**data, **numbered, "curve": curve})
 
 
-def draw_residuals(axes: matplotlib.axes.Axes, layers: list[LayerAnalysis]) -> None:
-    """What is left in the membranes, a line per layer; between the marks at 0 and θ a count is right."""
-    middles = [EDGES[0] - 0.125, *((a + b) / 2 for a, b in pairwise(EDGES)), EDGES[-1] + 0.125]
-    for i, layer in enumerate(layers):
-        if layer.residual is not None:
-            axes.plot(middles, layer.residual, color=PALETTE[i % len(PALETTE)], linewidth=1.3, label=layer.name)
-    for at in (0, 1):
-        axes.axvline(at, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
-    axes.set_yscale("log")
-    axes.set(title="What is left in the membranes", xlabel="v(T) / θ", ylabel="share of neurons")
-    axes.legend(fontsize=7, ncols=1 + len(layers) // 9)
+def _numbered(data: dict[str, float] | None) -> dict[int, float] | None:
+    return None if data is None else {int(k): v for k, v in data.items()}  # JSON has no integer keys
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no NaN
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,6 +1,18 @@
 """Fashion-MNIST, VGG-9: how many steps until 90 % of the source's accuracy, by max-norm, and by thresholds learned.
 
-MEASURED
+Steps until 90 % of the source's top-1 on the first 1,000 test images, seeds 0, 1 and 2
+(``spikeworks recipe convert_fashion_rnl --seed N --method max rnl``), and energy there against the deep network's
+(45 nm, first layer once):
+
+| method    | T at 90 %    | energy           | deep             |
+|-----------|--------------|------------------|------------------|
+| Max       | 112, 96, 96  | 1.22, 0.86, 1.01 | 93.6, 93.5, 93.4 |
+| RNL       | 96, 96, 112  | 1.13, 1.14, 1.20 | 90.3, 90.6, 89.1 |
+| RNL + RIL | 64, 80, 112  | 0.89, 1.11, 1.20 | 89.2, 89.3, 89.1 |
+
+The paper reports 8.6 times fewer steps than max-norm; these networks, with batch normalisation and eight epochs of
+training, do not show that: thresholds lowered with weights frozen cost them accuracy at once, so the second stage stops
+early, and for seed 2 changes nothing. Runs of the first stage come 3 points under ReLU.
 """
 
 from __future__ import annotations

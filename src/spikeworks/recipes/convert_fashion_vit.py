@@ -1,6 +1,19 @@
 """Fashion-MNIST: a small vision transformer, converted without training.
 
-MEASURED
+Top-1 in % on the 10,000 test images, mean ± standard deviation over seeds 0, 1 and 2
+(``spikeworks recipe convert_fashion_vit --seed N --method ecmt ecmt-q0.97 dcgs sta``, then ``spikeworks spread``):
+
+| method             | T=1        | T=2        | T=4        | T=6        | T=8        | deep       |
+|--------------------|------------|------------|------------|------------|------------|------------|
+| ECMT (±8, q=0.99)  | 33.8 ± 3.8 | 80.9 ± 1.6 | 87.4 ± 0.4 | 88.1 ± 0.6 | 88.4 ± 0.5 | 88.6 ± 0.5 |
+| ECMT (±8, q=0.97)  | 60.6 ± 2.9 | 85.7 ± 0.6 | 88.1 ± 0.5 | 88.4 ± 0.4 | 88.5 ± 0.6 | 88.6 ± 0.5 |
+| DCGS (±8)          | 86.8 ± 0.6 | 88.5 ± 0.6 | 88.6 ± 0.5 | 88.6 ± 0.5 | 88.6 ± 0.5 | 88.6 ± 0.5 |
+| STA (±8)           | 86.8 ± 0.7 | 88.5 ± 0.5 | 88.6 ± 0.5 | 88.7 ± 0.5 | 88.7 ± 0.5 | 88.6 ± 0.5 |
+
+Energy against the deep network's (45 nm, first layer once) at T = 1, 2, 4, 6 and 8: ECMT 0.06, 0.15, 0.36, 0.59, 0.81;
+with q = 0.97 0.07, 0.18, 0.41, 0.64, 0.87; DCGS 0.18, 0.39, 0.71, 0.89, 1.01; STA 0.19, 0.39, 0.64, 0.66, 0.66.
+Few levels (seed 0, first 2,000 images, T = 4, n = 1, 2, 4, 8; the deep network 89.0): ECMT 85.6, 86.8, 87.8, 87.8;
+DCGS 9.8, 49.0, 88.2, 89.0. ECMT with q = 0.999: 83.7; SpikeZIP: 33.4, and 80.3 at T = 8.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from ..measure.result import MethodResult, Report
 from ..measure.spread import Spread
 from ..recipes.run import Watch
 from ..train import Epoch
+from .analysis import write_analysis_page
 from .report import write_page
 
 if TYPE_CHECKING:
@@ -128,13 +130,20 @@ def show(console: rich.console.Console, report: Report, files: list[Path]) -> No
         console.print(Text(f"  {file}", "cyan"), soft_wrap=True)  # what a path says is not markup
 
 
-def show_analysis(console: rich.console.Console, analysis: Analysis, files: list[Path]) -> None:
-    """Print where neurons are off, a row per layer and stage, and where the files are."""
+def deliver_analysis(console: rich.console.Console, analysis: Analysis, out: Path) -> None:
+    """Write ``analysis.html``, ``analysis.json`` and ``analysis.png`` into a folder, then print where neurons are off.
+
+    A row per layer and stage, against the deep network.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
+    files = [out / f"analysis.{kind}" for kind in ("html", "json", "png")]
+    writers = (partial(write_analysis_page, analysis), analysis.save, analysis.plot)
+    for file, write in zip(files, writers, strict=True):
+        write(file)
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, padding=(0, 1))
     for heading in ("layer", "stage", *CASES, "off by own input", "error"):
         table.add_column(heading, justify="left" if heading in ("layer", "stage") else "right")
