@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import spikeworks as sw
 from spikeworks.convert import DCGS, ECMT, STA, Converted, Method, SpikeZIP
+from spikeworks.convert.activation import QCFS
 from spikeworks.convert.build import spiking
 from spikeworks.convert.coding import Coding, Difference, Differential, Rate
 from spikeworks.convert.encoders import insert_encoders
@@ -77,6 +78,34 @@ def with_neurons(network: nn.Module, neuron: Temporal, coding: Coding) -> torch.
 @pytest.mark.parametrize("size", [1, 3, 8])
 def test_with_neurons_that_pass_everything_on_it_is_the_source_at_every_step(coding: Coding, size: int) -> None:
     network, x = vit(), images(5)
+    with torch.no_grad():
+        y_T, _ = window(with_neurons(network, Pass(), coding), x, 8, coding=coding, size=size)
+        assert (coding.decode(y_T) - network(x)).abs().max() < 1e-10
+
+
+class CutPositions(nn.Module):
+    """Positions cut to as many tokens as there are, added to what moves already, and a causal mask cut alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix, self.out = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.position: Tensor
+        self.mask: Tensor
+        self.register_buffer("position", torch.randn(1, 9, 6))
+        self.register_buffer("mask", torch.ones(9, 9).tril().bool())
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.mix(nn.functional.gelu(self.embed(x))) + self.position[:, : x.shape[1]]
+        score = (y @ y.transpose(1, 2)).masked_fill(~self.mask[: x.shape[1], : x.shape[1]], float("-inf"))
+        return self.out((score.softmax(-1) @ y).mean(1))
+
+
+@pytest.mark.parametrize("coding", [Rate(), Differential(), Difference()], ids=str)
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_what_depends_on_shapes_alone_is_a_constant(coding: Coding, size: int) -> None:
+    """Not a message: sent anew or halved as one, it would be wrong at every step but the first."""
+    network = CutPositions().double().eval()
+    x = torch.randn(5, 7, 4, dtype=torch.float64)
     with torch.no_grad():
         y_T, _ = window(with_neurons(network, Pass(), coding), x, 8, coding=coding, size=size)
         assert (coding.decode(y_T) - network(x)).abs().max() < 1e-10
@@ -173,6 +202,13 @@ def test_energy_counts_three_sparse_products_and_lists_what_is_computed_in_float
     assert "head" in notes  # analog at every step, counted as multiply-accumulates
     assert report.results[0].levels == 16
     assert len(report.results[0].quantised) == 2
+
+
+def test_a_learned_bound_is_not_lost_in_silence() -> None:
+    """Levels do not end at a clip, so a network that was trained with one would be another."""
+    ann = sw.convert.replace_activations(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), lambda: QCFS(4))
+    with pytest.raises(ValueError, match=r"got '1' \(QCFS\), expected ReLU"):
+        sw.convert(ann.eval(), DCGS(), [torch.randn(8, 4)])
 
 
 def test_a_network_of_other_functions_is_refused_by_methods_that_cannot_compute_them() -> None:

@@ -154,7 +154,7 @@ class _Sums:
         unit = _unit(layer, deep)
         if counting := _counts(layer):
             most = layer.neuron.options["rule"].top * len(y_T)
-            count = (y_T.sum(0) / unit).round()
+            count = (y_T.sum(0, dtype=torch.float64) / unit).round()
             own = x_T.sum(0, dtype=torch.float64) / unit + _parameter(layer, "fraction", deep)
             self._compare("own", count, own, most, eps)
             self._compare("source", count, deep * len(y_T) / unit + 0.5, most, eps)

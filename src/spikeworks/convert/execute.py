@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map_only
 
 from ..layers import NetworkState, Spiking, Temporal
 from ..layers.time import Passage, during, unfold
-from .affine import operation
+from .affine import dependence, operation
 from .coding import Coding, Rate
 
 At = Callable[[str, Spiking, Tensor, Any], tuple[Tensor, Any]]
@@ -45,14 +45,11 @@ class Folded(fx.Interpreter):
         self.kept: dict[fx.Node, Any] = {}  # of the nodes that do not move, what moving ones read
         self.sizes: dict[fx.Node, Any] = {}
         self.modules = dict(graph.named_modules())
-        self.data: set[fx.Node] = set()
+        self.data, self.shapes = dependence(graph)  # on the input's values, and on its shape alone
         self.moving: set[fx.Node] = set()
         for node in graph.graph.nodes:
-            before = node.all_input_nodes
-            if node.op == "placeholder" or any(n in self.data for n in before):
-                self.data.add(node)
             temporal = node.op == "call_module" and isinstance(self.modules[node.target], Temporal)
-            if temporal or any(n in self.moving for n in before):
+            if temporal or any(n in self.moving for n in node.all_input_nodes):
                 self.moving.add(node)
 
     def advance(self, x: Tensor, steps: int) -> Tensor:
@@ -70,12 +67,13 @@ class Folded(fx.Interpreter):
             if isinstance(module, Temporal):
                 return self._through(str(n.target), module, tuple(map(self._timed, n.args)))  # type: ignore[arg-type]
             value = self.execute(n, self.folded)
-            return self._once(n, value) if self.coding.once and isinstance(value, Tensor) else value
+            sends = self.coding.once and n in self.data and isinstance(value, Tensor)
+            return self._once(n, value) if sends else value
         if n.op == "output":
             return self.execute(n, self.folded)
         if n not in self.kept:
             value = super().run_node(n)
-            if n in self.data and not isinstance(value, Tensor):
+            if n in self.shapes:
                 self.sizes[n] = self.execute(n, self.shaped)  # a batch size, say: T times as large for moving nodes
             self.kept[n] = value if any(u in self.moving or u.op == "output" for u in n.users) else None
             return value

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .analysis import CASES, EDGES, Analysis, LayerAnalysis, Reference, pooled_offsets
-from .curves import draw_fit, fit_curve_figure
+from .curves import FitCurve, draw_fit, fit_curve_figure
 from .figures import INK, MUTED, PALETTE, STYLE, save
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ AGAINST: dict[Reference, str] = {"own": "own input", "source": "the deep network
 
 REACH = 3
 """Offsets that have a column of their own; what is beyond is in the last ones."""
+
+ROUNDING = 1e-12
+"""A K(t) below this is a rate that has arrived, in single precision."""
 
 
 def analysis_figures(analysis: Analysis) -> dict[str, matplotlib.figure.Figure]:
@@ -51,8 +55,8 @@ def analysis_figures(analysis: Analysis) -> dict[str, matplotlib.figure.Figure]:
         if any(layer.residual for layer in layers):
             drawn["residual"] = _figure(7.6, 1.5 + 1.4 * _rows(len(layers)))
             draw_residuals(drawn["residual"].add_subplot(), analysis)
-        if any(math.isfinite(k) for curve in analysis.curves for k in curve.values):
-            drawn["fit"] = fit_curve_figure(analysis.curves) if _bounded(analysis) else _figure(7.6, 3.9)
+        if _curves(analysis):
+            drawn["fit"] = fit_curve_figure(_curves(analysis)) if _bounded(analysis) else _figure(7.6, 3.9)
             if not _bounded(analysis):
                 _fit(drawn["fit"].add_subplot(), analysis)
     return drawn
@@ -78,7 +82,7 @@ def plot(analysis: Analysis, path: str | Path) -> None:
             panels.append(lambda axes: draw_offsets(axes, analysis, "own"))
         if any(layer.residual for layer in layers):
             panels.append(lambda axes: draw_residuals(axes, analysis))
-        if any(math.isfinite(k) for curve in analysis.curves for k in curve.values):
+        if _curves(analysis):
             panels.append(lambda axes: _fit(axes, analysis))
         for i, draw in enumerate(panels):
             draw(parts[-1].add_subplot(1, len(panels), i + 1))
@@ -92,6 +96,8 @@ def plot(analysis: Analysis, path: str | Path) -> None:
 
 def draw_cases(figure: matplotlib.figure.FigureBase, analysis: Analysis) -> None:
     """Stacked bars, one per layer: the share of each case; a row of panels per reference, a column per stage."""
+    from matplotlib.ticker import MaxNLocator
+
     names = [layer.name for layer in _layers(analysis) if layer.own is not None]
     panels = figure.subplots(2, len(analysis.stages), sharex=True, sharey=True, squeeze=False)
     for row, (by, against) in zip(panels, AGAINST.items(), strict=True):
@@ -104,6 +110,7 @@ def draw_cases(figure: matplotlib.figure.FigureBase, analysis: Analysis) -> None
         row[0].set_ylim(len(names) - 0.5, -0.5)  # shared: all panels run from top to bottom
     most = max(sum((layer.cases(by) or {}).values()) for _, layer in _every(analysis) for by in AGAINST)
     panels[0][0].set_xlim(0, 1.04 * max(most, 0.01))
+    panels[0][0].xaxis.set_major_locator(MaxNLocator(4))
     for axes in panels[1]:
         axes.set_xlabel("share of neurons")
         axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")
@@ -192,10 +199,19 @@ def draw_residuals(axes: matplotlib.axes.Axes, analysis: Analysis) -> None:
 
 
 def _fit(axes: matplotlib.axes.Axes, analysis: Analysis) -> None:
-    draw_fit(axes, analysis.curves)
+    draw_fit(axes, _curves(analysis))
     handles, labels = axes.get_legend_handles_labels()
     known = len(handles) - (not _bounded(analysis))  # the last is the bound
     axes.legend(handles[:known], labels[:known], fontsize=7)
+
+
+def _curves(analysis: Analysis) -> list[FitCurve]:
+    """Those of the last stage; what is left by rounding is 0, or it would take up most of a logarithmic axis.
+
+    None, if every layer is silent.
+    """
+    curves = [replace(c, values=[0.0 if k < ROUNDING else k for k in c.values]) for c in analysis.curves]
+    return curves if any(math.isfinite(k) for curve in curves for k in curve.values) else []
 
 
 def _bounded(analysis: Analysis) -> bool:

@@ -98,7 +98,11 @@ def _tiles(analysis: Analysis) -> Iterable[str]:
     known = [(layer.error, layer.name) for layer in last if layer.error is not None]
     if known:
         error, name = max(known)
-        yield _tile(name, "largest error", f"{error:.3f} of the size of its activation, {names[-1]}")
+        yield _tile(
+            name if error >= 5e-4 else "none",
+            "largest error",
+            f"{error:.3f} of the size of its activation, {names[-1]}",
+        )
 
 
 def _from(names: list[str], how: str) -> str:
@@ -117,9 +121,10 @@ def _tables(analysis: Analysis) -> Iterable[str]:
     yield "<h2>Layers</h2>"
     yield (
         '<p class="lead">Shares of all neurons and samples. Error: distance of what a layer amounts to after T steps '
-        "from the deep network’s activation, relative to it. K·T/2Ω: above 1 the bound of even arrival is broken.</p>"
+        "from the deep network’s activation, relative to it. By own input and by the deep network: all that is off by "
+        "each; the four cases are by the deep network.</p>"
     )
-    head = ["layer", "neurons", "error", "off by own input", *CASES, "off by the deep network", "K·T/2Ω"]
+    head = ["layer", "error", "by own input", "by deep network", *CASES]
     for number, (stage, layers) in enumerate(analysis.stages.items(), 1):
         opened = " open" if number == len(analysis.stages) else ""
         rows = [_row(layer) for layer in layers]
@@ -127,21 +132,10 @@ def _tables(analysis: Analysis) -> Iterable[str]:
 
 
 def _row(layer: LayerAnalysis) -> str:
-    cases, curve = layer.source or {}, layer.curve
-    bound = curve.values[-1] / curve.bound[-1] if curve is not None else None
-    return "".join(
-        (
-            "<tr>",
-            _td(layer.name),
-            _td(f"{layer.units:,}"),
-            _td(_number(layer.error)),
-            _heat(layer.exact("own")),
-            *(_td(_share(cases[case]) if cases else "–") for case in CASES),
-            _heat(layer.exact("source")),
-            _td("–" if bound is None or bound != bound else f"{bound:.3f}"),
-            "</tr>",
-        )
-    )
+    known = [f"<td>{escape(layer.name)}<small>{layer.units:,} neurons</small></td>", _td(_number(layer.error))]
+    off = [_heat(layer.exact(by)) for by in AGAINST]
+    cases = [_td("–" if layer.source is None else _share(layer.source[case])) for case in CASES]
+    return f"<tr>{''.join((*known, *off, *cases))}</tr>"
 
 
 def _heat(exact: float | None) -> str:

@@ -14,9 +14,11 @@ import torch
 from torch import fx
 
 from ...measure.batches import Batches
+from ..activation import Activation
 from ..calibrate import Scope, Specs
 from ..coding import Coding, Difference, Differential
 from ..encoders import insert_encoders, site_kind
+from ..graph import sites
 from ..neuron import TERNARY, Rule, powers
 from ..signed import quantiles
 from .base import Method
@@ -32,6 +34,12 @@ class _Encoded(Method):
     def prepare(self, network: fx.GraphModule) -> None:
         """A site in front of every product with weights or activations, save the first and the last."""
         insert_encoders(network, self.head)
+        bounded = [(n, network.get_submodule(n)) for n in sites(network)]
+        if clipped := [f"{n!r} ({type(m).__name__})" for n, m in bounded if isinstance(m, Activation)]:
+            raise ValueError(
+                f"{self.label} got {', '.join(clipped)}, expected ReLU or smooth activations: its levels do not end "
+                "at a bound; choose a method made for that activation, such as QCFS or OPI."
+            )
 
     def _specs(self, network: fx.GraphModule, found: Specs, rule: Rule) -> Specs:
         """Neurons of that rule; those in the place of a ReLU never put out less than nothing."""
