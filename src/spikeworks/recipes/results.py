@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..convert import Method
@@ -30,7 +31,11 @@ class Results:
         """The file of a result; another network, other data, another method or other steps have another."""
         if self.folder is None:
             return None
-        bits = fingerprint(*network.state_dict().values(), split.train.x, split.test.x, split.test.y)
+        seen = split.test.prepare(split.test.x[:8])  # as normalised; and what the network's own code makes of it
+        with torch.no_grad():
+            answers = network(seen)
+        weights = network.state_dict().values()
+        bits = fingerprint(*weights, split.train.x, split.test.x, split.test.y, seen, answers)
         whole = f"{bits}{type(network).__name__}{method!r}{list(steps)}"
         return self.folder / f"{name}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}.json"
 
