@@ -15,12 +15,12 @@ import torch
 from torch import fx, nn
 
 from ..layers import Temporal
+from ..layers.fold import fold_norms
 from .activation import Activation, Clip
 from .affine import DROPOUTS, MAX_POOLS, calls, check, operation, scope
 from .attention import expand_attention, write_out
 from .channels import channel_axis as channel_axis
 from .encoders import SITES
-from .fold import fold_norms
 from .function import Function, compensable, insert_functions
 from .inplace import out_of_place
 from .layout import batch_first

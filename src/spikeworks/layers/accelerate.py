@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrize import is_parametrized
 
 from . import int8
 from .accelerated import Accelerated
 from .check import describe
 from .events import EventWeights, Window, image
+from .fold import fold_norms
 from .still import join_still
 from .time import SNN, Temporal
 
@@ -78,7 +78,7 @@ def accelerate(
 
     In the copy, in evaluation mode and without gradients:
 
-    * batch normalisation is folded into the convolution before it, ``W' = Wγ/√(σ²+ε)`` (``fold``);
+    * batch normalisation is folded into the convolution or linear layer before it, ``W' = Wγ/√(σ²+ε)`` (``fold``);
     * modules before the first neuron see an input that is the same at every step once, not T times;
     * each ``nn.Linear`` and ``nn.Conv2d`` becomes :class:`~spikeworks.layers.Accelerated` if its event-driven form is
       quicker at some rate, or if int8 is asked for and quicker; it then picks the form by the rate of each input. The
@@ -112,7 +112,9 @@ def accelerate(
         if isinstance(made, SNN):
             root = made.network = _traced(made.network)
             if isinstance(root, fx.GraphModule):
-                plan.folded = _fold(root) if fold else 0
+                plan.folded = fold_norms(root) if fold else 0
+                root.delete_all_unused_submodules()
+                root.recompile()
                 plan.still = join_still(root)
         made.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         try:
@@ -140,30 +142,6 @@ def _traced(network: nn.Module) -> nn.Module:
         return fx.GraphModule(network, tracer.trace(network), type(network).__name__)
     except Exception:  # whatever the network's own code raises when it meets no values: it stays as it is
         return network
-
-
-def _fold(network: fx.GraphModule) -> int:
-    """Fold each norm into the convolution that it alone reads, in place; returns how many."""
-    modules, folded = dict(network.named_modules()), 0
-    targets = [n.target for n in network.graph.nodes if n.op == "call_module"]
-    for node in list(network.graph.nodes):
-        norm, before = modules.get(str(node.target)), node.args[0] if node.args else None
-        if node.op != "call_module" or type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
-            continue
-        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
-            continue
-        layer: Any = modules[str(before.target)]
-        once = targets.count(node.target) == 1 and targets.count(before.target) == 1
-        if type(layer) is not nn.Conv2d or not once or is_parametrized(layer):
-            continue
-        statistics: tuple[Any, ...] = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
-        layer.weight, layer.bias = fuse_conv_bn_weights(layer.weight, layer.bias, *statistics)
-        node.replace_all_uses_with(before)
-        network.graph.erase_node(node)
-        folded += 1
-    network.delete_all_unused_submodules()
-    network.recompile()
-    return folded
 
 
 def _measured(
