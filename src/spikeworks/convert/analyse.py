@@ -220,7 +220,7 @@ def _counts(layer: Spiking) -> bool:
 
 def _parameter(layer: Spiking, name: str, like: Tensor) -> Tensor:
     """A parameter of the neuron, which the layer holds if it is a tensor."""
-    return torch.as_tensor(layer._tensors().get(name, layer.neuron.parameters[name])).to(like)
+    return torch.as_tensor(layer.value(name)).to(like)
 
 
 def _unit(layer: Spiking, like: Tensor) -> Tensor:

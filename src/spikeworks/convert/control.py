@@ -101,18 +101,17 @@ def observing(name: str, layer: Spiking, x_T: Tensor, state: State | None) -> tu
             "corrected; choose another base."
         )
     observed = ObservedIF(**spiker.parameters, **spiker.options)
-    tensors = layer._tensors()
     if state is not None and len(state) == 1:
         (v,) = state
         empty = torch.zeros_like(v)
         state = (v, empty, torch.full_like(v, 3e38), torch.full_like(v, -3e38))
-    return scan(observed, x_T, state, layer.backend, **tensors)
+    return scan(observed, x_T, state, layer.backend, **layer.tensors())
 
 
 def account(layer: Spiking, state: State, start: Tensor, steps: int) -> Seen:
     """The account that :func:`observing` kept over ``steps`` steps, from ``start``."""
     v, count, low, high = state
-    unit = torch.as_tensor(layer._tensors().get("threshold", layer.neuron.parameters["threshold"])).to(v)
+    unit = torch.as_tensor(layer.value("threshold")).to(v)
     rule: Rule = layer.neuron.options["rule"]
     return Seen(start, v / unit, count, low, high, unit, rule.top * steps)
 

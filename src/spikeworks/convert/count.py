@@ -220,7 +220,7 @@ def fired(layer: Spiking, y: Tensor) -> Tensor:
     """How many spikes an output is made of: one where it is not 0, or as many as there are units of equal levels."""
     if not layer.neuron.options.get("rule", ONCE).additive:
         return (y != 0).float()
-    return (y / layer._tensors().get("threshold", layer.neuron.parameters["threshold"])).round()
+    return (y / layer.value("threshold")).round()
 
 
 def _products(function: nn.Module, a_T: Tensor, b_T: Tensor) -> Tensor:

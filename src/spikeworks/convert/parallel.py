@@ -32,19 +32,14 @@ class ParallelIF(Spiking):
         count = self._count(x_T.sum(0), x_T.shape[0])
         t = torch.arange(1, x_T.shape[0] + 1, device=x_T.device, dtype=x_T.dtype)
         fired = t.view(-1, *(1,) * (x_T.dim() - 1)) <= count
-        return fired * self._unit(), ()
+        return fired * self.value("threshold"), ()
 
     def mean(self, x: Tensor, steps: int) -> Tensor:
         """The mean current over ``steps`` steps ``[B, ...]`` → the mean output over them, exactly, without running."""
-        return self._count(x * steps, steps) * self._unit() / steps
-
-    def _unit(self) -> Any:
-        return self._tensors().get("threshold", self.neuron.parameters["threshold"])
+        return self._count(x * steps, steps) * self.value("threshold") / steps
 
     def _count(self, total: Tensor, steps: int) -> Tensor:
-        tensors = self._tensors()
-        start = tensors.get("fraction", self.neuron.parameters["fraction"])
-        return (total / self._unit() + start).floor().clamp(0, steps)
+        return (total / self.value("threshold") + self.value("fraction")).floor().clamp(0, steps)
 
 
 def counted(steps: int) -> Any:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from ..layers import NetworkState, Spiking
-from ..neurons import start as started
 from ..neurons.neuron import state_type
 from .control import Controller, Seen, Shift, account, observing
 from .parallel import counted
@@ -114,7 +113,7 @@ class TwoStage(Schedule):
     def _settle(self, name: str, layer: Spiking, x_T: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Set a site in its first window, from its input, and run it."""
         if state is None:
-            early_T, (start,) = x_T[: self.pre], _fresh(layer, x_T)
+            early_T, (start,) = x_T[: self.pre], layer.fresh(x_T)
             first = _observed(name, layer, early_T, start)
             for i in range(self.controller.iterations):
                 last = _observed(name, layer, early_T, start) if i else first
@@ -131,7 +130,7 @@ class TwoStage(Schedule):
 
             def at(name: str, layer: Spiking, x_T: Tensor, state: Any, sites: Any = sites) -> tuple[Tensor, Any]:
                 if name not in sites:
-                    sites[name] = layer, (_fresh(layer, x_T) if state is None else state)[0]
+                    sites[name] = layer, (layer.fresh(x_T) if state is None else state)[0]
                     state = (sites[name][1],)
                 return observing(name, layer, x_T, state)
 
@@ -146,11 +145,6 @@ class TwoStage(Schedule):
 def _observed(name: str, layer: Spiking, x_T: Tensor, start: Tensor) -> Seen:
     _, state = observing(name, layer, x_T, (start,))
     return account(layer, state, start, x_T.shape[0])
-
-
-def _fresh(layer: Spiking, x_T: Tensor) -> Any:
-    tensors = {k: v.to(x_T.dtype) for k, v in layer._tensors().items()}
-    return started(layer.neuron, x_T, tensors)
 
 
 @dataclass(frozen=True)

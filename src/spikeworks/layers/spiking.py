@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..neurons import Neuron, State, forecast, scan, start
+from ..neurons import Neuron, Parameter, State, forecast, scan, start
 from ..neurons.state import check_fits, compute_dtype
 from .time import Temporal
 
@@ -56,24 +56,29 @@ class Spiking(Temporal):
 
     def run(self, x_T: Tensor, state: State | None) -> tuple[Tensor, Any]:
         """``[T, B, ...]`` → spikes ``[T, B, ...]`` and the membrane state after the last step."""
-        tensors = self._tensors()
         if state is None and self.started:
-            state = self._start(x_T, tensors)
-        return scan(self.neuron, x_T, state, self.backend, **tensors)
+            state = self.fresh(x_T)
+        return scan(self.neuron, x_T, state, self.backend, **self.tensors())
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Tensor]:
+        """The neuron's parameters that are tensors, as this layer holds them."""
         return {name: getattr(self, name) for name in self.learned}
 
-    def _start(self, x_T: Tensor, tensors: dict[str, Tensor]) -> State:
+    def value(self, name: str) -> Parameter:
+        """A parameter of the neuron as it is now: this layer's tensor, or a number."""
+        return getattr(self, name) if name in self.learned else self.neuron.parameters[name]
+
+    def fresh(self, x_T: Tensor) -> State:
+        """The state before the first step for an input like ``x_T`` ``[T, B, ...]``: one tensor ``[B, ...]`` each."""
         given = {name: getattr(self, f"initial_{name}") for name in self.started}
         for name, value in given.items():
             check_fits(f"initial {name}", value, x_T)
         own = {name: value.to(compute_dtype(x_T)).expand(x_T.shape[1:]) for name, value in given.items()}
-        return start(self.neuron, x_T, tensors)._replace(**own)  # type: ignore[attr-defined]
+        return start(self.neuron, x_T, self.tensors())._replace(**own)  # type: ignore[attr-defined]
 
     def extra_repr(self) -> str:
         """The neuron as it is now and its backend, and what ``"auto"`` comes to where this layer is."""
         device = next(chain(self.parameters(), self.buffers(), (torch.empty(0),))).device
         chosen = f" ({forecast(self.neuron, device)})" if self.backend == "auto" else ""
-        shown = replace(self.neuron, parameters={**self.neuron.parameters, **self._tensors()})
+        shown = replace(self.neuron, parameters={**self.neuron.parameters, **self.tensors()})
         return f"{shown!r}, backend={self.backend!r}{chosen}"
