@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spikeworks.measure import FitCurve
+
 
 class Residual(nn.Module):
     """One activation module used three times, a functional one, a residual sum, a flatten by the batch size."""
@@ -109,3 +111,11 @@ def trained(make: Callable[[], nn.Module], epochs: int = 15) -> nn.Module:
             optimiser.step()
             schedule.step()
     return network.eval()
+
+
+def fit_curve(name: str, y_T: Tensor, rate: Tensor) -> FitCurve:
+    """K(t) and Ω by their formulas, of spikes of 1 ``[T, B, ...]`` against rates ``[B, ...]``."""
+    y_T, rate = y_T.detach().double(), rate.detach().double()
+    power = float(rate.square().sum())
+    values = [float((y_T[:t].mean(0) - rate).square().sum()) / power for t in range(1, len(y_T) + 1)]
+    return FitCurve(name, values, float(rate.sum()) / power)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import spikeworks as sw
-from convert.small_nets import Residual, exact, exact_images
+from convert.small_nets import Residual, exact, exact_images, fit_curve
 from convert.test_schedule import convert, images, source
 from spikeworks.convert import (
     COS,
@@ -31,7 +31,6 @@ from spikeworks.convert import (
 )  # fmt: skip
 from spikeworks.convert.analyse import analyse
 from spikeworks.convert.control import Controller, Seen
-from spikeworks.convert.fit_curve import fit_curves
 from spikeworks.measure.analysis import CASES, EDGES, Analysis, LayerAnalysis
 
 
@@ -262,7 +261,7 @@ def test_curves_are_the_optimal_fit_curves() -> None:
     with torch.no_grad(), sw.measure.record(deep_network, snn.sites) as deep:
         deep_network(x)
     units = {name: torch.as_tensor(snn.network.get_submodule(name).threshold) for name in snn.sites}
-    wanted = fit_curves(snn.spikes(x), deep, units)
+    wanted = [fit_curve(name, y_T / units[name], deep[name] / units[name]) for name, y_T in snn.spikes(x).items()]
     for curve, other in zip(analysis.curves, wanted, strict=True):
         assert curve.name == other.name
         assert curve.values == pytest.approx(other.values)

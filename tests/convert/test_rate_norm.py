@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convert.small_nets import Residual
-from spikeworks.convert import fit_curve, replace_activations
+from convert.small_nets import Residual, fit_curve
+from spikeworks.convert import replace_activations
 from spikeworks.convert.activation import FULL, QCFS, RNL, Clip, SlipReLU
 from spikeworks.convert.graph import normalise, sites
 from spikeworks.convert.neuron import ValueIF
 from spikeworks.neurons import scan
 from spikeworks.train import load_weights, save_weights
+from spikeworks.train.rate_inference import inference_loss
 
 
 def layer(c: float = FULL, maximum: float = 1.0) -> RNL:
@@ -173,13 +174,13 @@ def test_the_curve_stays_below_its_bound_under_constant_input() -> None:
     z = torch.rand(3000, 1, dtype=torch.float64) * 10 - 2
     for c in (-2.0, 0.0, 2.5, FULL):
         rnl = layer(c, 8.0)
-        (curve,) = fit_curve.fit_curves({"act": spikes(rnl, z, 100)}, {"act": rnl(z)})
+        curve = fit_curve("act", spikes(rnl, z, 100), rnl(z))
         assert curve.name == "act"
         assert all(k <= tight for k, tight in zip(curve.values, curve.tight, strict=True))
         assert 0 < curve.excess <= 0.5
         rate = rnl(z).detach()
         assert curve.omega == pytest.approx(float(rate.sum() / (rate**2).sum()))
-        assert float(fit_curve.rate_inference(rate)) == pytest.approx(curve.omega, rel=1e-6)
+        assert float(inference_loss(rate)) == pytest.approx(curve.omega, rel=1e-6)
         # at each step it is what its formula says, and falls faster than the bound: like 1/t²
         wanted = [float(((spikes(rnl, z, t).mean(0) - rate) ** 2).sum() / (rate**2).sum()) for t in (1, 10, 100)]
         assert [curve.values[t - 1] for t in (1, 10, 100)] == pytest.approx(wanted)
@@ -191,7 +192,7 @@ def test_a_smaller_omega_speeds_the_curve() -> None:
     curves = []
     for c in (FULL, 1.0, 0.0, -1.0):
         rnl = layer(c, 8.0)
-        curves += fit_curve.fit_curves({"act": spikes(rnl, z, 64)}, {"act": rnl(z)})
+        curves.append(fit_curve("act", spikes(rnl, z, 64), rnl(z)))
     omegas = [c.omega for c in curves]
     assert omegas == sorted(omegas, reverse=True)
     assert omegas[0] > 1.4 * omegas[-1]
@@ -202,38 +203,11 @@ def test_a_smaller_omega_speeds_the_curve() -> None:
 
 def test_omega_is_small_for_what_is_all_or_nothing() -> None:
     rate = torch.tensor([0.0, 1.0, 1.0, 0.0])
-    assert float(fit_curve.rate_inference(rate, 0.0)) == 1
-    assert float(fit_curve.rate_inference(rate / 4, 0.0)) == 4
-    assert float(fit_curve.rate_inference(torch.zeros(3))) == 0
+    assert float(inference_loss(rate, 0.0)) == 1
+    assert float(inference_loss(rate / 4, 0.0)) == 4
+    assert float(inference_loss(torch.zeros(3))) == 0
     given = torch.rand(20, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(fit_curve.rate_inference, given)
-
-
-def test_values_are_turned_into_rates_by_their_threshold_and_samples_are_pooled() -> None:
-    rate, y_T = torch.rand(5, 3), (torch.rand(9, 5, 3) < 0.5).float()
-    (plain,) = fit_curve.fit_curves({"a": y_T}, {"a": rate})
-    theta = torch.tensor([0.5, 2.0, 3.0])
-    (scaled,) = fit_curve.fit_curves({"a": y_T * theta}, {"a": rate * theta}, {"a": theta})
-    assert scaled.values == pytest.approx(plain.values, rel=1e-6)
-    assert scaled.omega == pytest.approx(plain.omega, rel=1e-6)
-    silent = fit_curve.fit_curves({"a": y_T, "b": y_T}, {"a": rate, "b": torch.zeros(5, 3)})
-    assert [c.name for c in silent] == ["a", "b"]
-    assert silent[0] == plain
-    assert math.isnan(silent[1].omega)
-    assert all(map(math.isnan, silent[1].values))
-
-
-def test_what_does_not_fit_is_refused() -> None:
-    y_T, rate = torch.zeros(4, 2, 3), torch.ones(2, 3)
-    for outputs, activations, words in (
-        ({"a": y_T}, {"b": rate}, r"\['a', 'b'\] on one side"),
-        ({"a": y_T[:, :1]}, {"a": rate}, r"\(4, 1, 3\) and activations \(2, 3\) of 'a'"),
-        ({"a": y_T[:0]}, {"a": rate}, "T >= 1"),
-        ({"a": y_T / 0}, {"a": rate}, "outputs of 'a' that are not finite"),
-        ({"a": y_T}, {"a": rate / 0}, "activations of 'a' that are not finite"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            fit_curve.fit_curves(outputs, activations)
+    assert torch.autograd.gradcheck(inference_loss, given)
 
 
 # ---- SlipReLU ----

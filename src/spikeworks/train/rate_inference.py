@@ -30,7 +30,6 @@ import torch
 from torch import Tensor, nn
 
 from ..convert.activation import FULL, RNL
-from ..convert.fit_curve import rate_inference
 from .fit import Augment, Data
 
 
@@ -199,6 +198,14 @@ def _learn(
     return history
 
 
+def inference_loss(rate: Tensor, least: float = 1e-5) -> Tensor:
+    """Ω = ‖r̂‖₁/‖r̂‖² of rates of any shape, taken as one vector: the rate inference loss, shape ``[]``.
+
+    :param least: keeps a silent layer at Ω = 0 instead of dividing by 0.
+    """
+    return rate.abs().sum() / (rate.square().sum() + least)
+
+
 def loss_terms(network: nn.Module, teacher: nn.Module, layers: Mapping[str, RNL], x: Tensor) -> tuple[Tensor, Tensor]:
     """The two terms of the loss: ``1 − cos(f*(x), f(x))``, mean over samples, and the mean of Ω over layers.
 
@@ -212,7 +219,7 @@ def loss_terms(network: nn.Module, teacher: nn.Module, layers: Mapping[str, RNL]
     logits, rates = _run(network, layers, x)
     distance = 1 - nn.functional.cosine_similarity(logits, wanted, dim=1, eps=1e-6).mean()
     last = logits.relu() / logits.max().clamp_min(1e-6)  # the floor: where no logit is above 0 there is no rate
-    return distance, torch.stack([rate_inference(rate) for rate in (*rates.values(), last)]).mean()
+    return distance, torch.stack([inference_loss(rate) for rate in (*rates.values(), last)]).mean()
 
 
 @torch.no_grad()
