@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from ..layers import Spiking
 from .activation import Activation
-from .affine import AVERAGE_POOLS, CONVOLUTIONS, DROPOUTS, MAX_POOLS, Leaf, dependence, operation, scope
+from .affine import AVERAGE_POOLS, CONVOLUTIONS, DROPOUTS, Leaf, dependence, operation, scope
 from .function import Function
 
 
@@ -116,11 +116,11 @@ def _last(network: fx.GraphModule, values: set[fx.Node], modules: dict[str, nn.M
 
 
 def _of_spikes(node: fx.Node, spikes: set[fx.Node], values: set[fx.Node], modules: dict[str, nn.Module]) -> bool:
-    """Whether a tensor is made of the outputs of sites, rearranged or pooled."""
+    """Whether a tensor is made of the outputs of sites, rearranged or averaged; the largest of some is no spike."""
     if node in spikes:
         return True
     module = modules[str(node.target)] if node.op == "call_module" else None
-    passes = isinstance(module, (nn.Flatten, nn.Unflatten, *AVERAGE_POOLS, *MAX_POOLS, *DROPOUTS))
+    passes = isinstance(module, (nn.Flatten, nn.Unflatten, *AVERAGE_POOLS, *DROPOUTS))
     if not (passes or (module is None and operation(node) in _PARTS)):
         return False
     before = [n for n in node.all_input_nodes if n in values]
