@@ -6,7 +6,9 @@
 
 ``loss = 1 − cos(f*(x), f(x)) + λ·mean Ω``: f the network with the p being learned, f* the network of stage 1, p = 1,
 and ``Ω = ‖r̂‖₁/‖r̂‖²`` of the rates of each rate norm layer and of the logits, as ``max(z, 0)/max z``. Ω bounds how far
-rates are from activations after t steps (:mod:`spikeworks.measure.curves`); the cosine holds on to the answer.
+rates are from activations after t steps (:mod:`spikeworks.measure.curves`); the cosine holds on to the answer. Batch
+normalisation goes on estimating its statistics, as in the authors' code: rates grow as p falls, and weights learned for
+the old scale would meet them with old means and variances.
 
 Ding, Yu, Tian & Huang, IJCAI 2021. Departures, each from something in the authors' code that says otherwise than the
 method: f* is a network of its own (there both outputs come from one network with one p, so that the cosine is 1 and
@@ -113,9 +115,10 @@ def fit_rate_inference(
 ) -> list[RateEpoch]:  # fmt: skip
     """Learn p in place: the least Ω that costs no more accuracy on validation than allowed.
 
-    Weights, normalisation statistics and running maxima stay bit for bit as they were. The network is left in eval
-    mode, its maxima locked and c frozen, with the p of the chosen epoch (p = 1 if all others cost too much); other
-    parameters require gradients as before. If an error or the keyboard stops it, c is as before, too.
+    Weights and running maxima stay bit for bit as they were; the statistics of batch normalisation follow p. The
+    network is left in eval mode, its maxima locked and c frozen, with the p and the statistics of the chosen epoch
+    (p = 1 and those of stage 1 if all others cost too much); other parameters require gradients as before. If an error
+    or the keyboard stops it, c and the statistics are as before, too.
 
     :param network: batch → logits ``[B, classes]``, trained with :class:`~spikeworks.convert.activation.RNL`; traceable
         or not.
@@ -134,6 +137,8 @@ def fit_rate_inference(
             "sw.convert.activation.RNL in the place of ReLU first."
         )
     before = {name: layer.logit for name, layer in layers.items()}
+    statistics = _statistics(network)
+    kept = [{name: value.clone() for name, value in statistics.items()}]
     needed = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     network.requires_grad_(False).eval()
     for layer in layers.values():
@@ -141,18 +146,28 @@ def fit_rate_inference(
     teacher = copy.deepcopy(network)
     _set({n: m for n, m in teacher.named_modules() if isinstance(m, RNL)}, FULL, True)
     learned = _set(layers, plan.start, plan.shared)
+
+    def keep(epoch: RateEpoch) -> None:
+        if epoch.number:
+            kept.append({name: value.clone() for name, value in statistics.items()})
+        if progress is not None:
+            progress(epoch)
+
     try:
-        history = _learn(network, teacher, layers, learned, train, validation, plan, generator, augment, progress)
+        history = _learn(network, teacher, layers, learned, train, validation, plan, generator, augment, keep)
     except BaseException:
         for name, layer in layers.items():
             layer.logit = before[name]
+        _restore(statistics, kept[0])
         raise
     finally:
+        network.eval()
         for parameter, was in needed:
             parameter.requires_grad_(was)
     chosen = choose(history, plan.tolerance)
     for name, layer in layers.items():
         layer.logit.requires_grad_(False).fill_(chosen.logits[name])
+    _restore(statistics, kept[chosen.number])
     return history
 
 
@@ -164,14 +179,17 @@ def choose(history: Sequence[RateEpoch], tolerance: float) -> RateEpoch:
 def _learn(
     network: nn.Module, teacher: nn.Module, layers: Mapping[str, RNL], learned: list[nn.Parameter], train: Data,
     validation: Data, plan: RateInference, generator: torch.Generator, augment: Augment | None,
-    progress: Callable[[RateEpoch], None] | None,
+    keep: Callable[[RateEpoch], None],
 ) -> list[RateEpoch]:  # fmt: skip
     device = learned[0].device
+    norms = _norms(network)
     optimiser = torch.optim.SGD(learned, plan.rate, momentum=0.9)
     history: list[RateEpoch] = []
     for number in range(plan.epochs + 1):
         begin, sums, batches = time.perf_counter(), torch.zeros(2, dtype=torch.float64), 0
         optimiser.param_groups[0]["lr"] = plan.rate_at(max(number, 1))
+        for norm in norms.values():
+            norm.train()
         for index in torch.randperm(len(train.y), generator=generator).split(plan.batch) if number else ():
             x = train.x[index]
             x = train.prepare(augment(x, generator) if augment else x).to(device)
@@ -186,6 +204,7 @@ def _learn(
             loss.backward()
             optimiser.step()
             sums, batches = sums + torch.stack([distance, loss]).detach().double().cpu(), batches + 1
+        network.eval()
         now = network if number else teacher
         inside = {n: m for n, m in now.named_modules() if isinstance(m, RNL)}
         reached, omegas = _measure(now, inside, validation, device)
@@ -193,8 +212,7 @@ def _learn(
         logits = {name: float(layer.logit.detach()) for name, layer in inside.items()}
         seconds = time.perf_counter() - begin
         history.append(RateEpoch(number, plan.epochs, distance, loss, reached, omegas, logits, seconds))
-        if progress is not None:
-            progress(history[-1])
+        keep(history[-1])
     return history
 
 
@@ -266,6 +284,21 @@ def _run(network: nn.Module, layers: Mapping[str, RNL], x: Tensor) -> tuple[Tens
             "classifier."
         )
     return logits, seen
+
+
+def _norms(network: nn.Module) -> dict[str, nn.Module]:
+    """The layers that estimate statistics of what passes."""
+    kinds = nn.modules.batchnorm._BatchNorm
+    return {name: m for name, m in network.named_modules() if isinstance(m, kinds) and m.track_running_stats}
+
+
+def _statistics(network: nn.Module) -> dict[str, Tensor]:
+    return {f"{name}.{key}": b for name, norm in _norms(network).items() for key, b in norm.named_buffers()}
+
+
+def _restore(statistics: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> None:
+    for name, value in statistics.items():
+        value.copy_(kept[name])
 
 
 def _set(layers: Mapping[str, RNL], c: float, shared: bool) -> list[nn.Parameter]:
