@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +18,10 @@ import torch
 from torch import nn
 
 from spikeworks import cli
+from spikeworks.convert import COS, LTB, METHODS, OPI, Robust
 from spikeworks.measure import Report, load_report, save_report
 from spikeworks.recipes import run
+from spikeworks.recipes.options import names_of, told
 from spikeworks.recipes.sources import open_data, open_network
 from spikeworks.train import Plan, accuracy, fit, save_weights
 from view.hand_made import method
@@ -52,6 +59,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fit(network, split.train, split.validation, Plan(4, 32, 0.05), torch.Generator().manual_seed(0))
     save_weights(network, "weights.safetensors")
     return tmp_path
+
+
+def typed(line: str) -> None:
+    cli.main(line.split())
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -107,6 +118,165 @@ def test_analyse_says_where_neurons_are_off(place: Path, capsys: pytest.CaptureF
     assert list(found["stages"]) == ["uncorrected", "after 1 correction"]
     assert "uncorrected" in (place / "in" / "analysis.html").read_text()
     assert (place / "in" / "analysis.png").read_bytes()[:4] == b"\x89PNG"
+    assert found["meta"]["data"] == "data.npz"
+    typed("analyse mine.py:relu --data data.npz --method srp --base robust --q 0.9 --look 7 --out in")
+    found = json.loads((place / "in" / "analysis.json").read_text())
+    assert (found["title"], found["samples"]) == ("SRP (4 before, global) on Robust (q=0.9)", 7)
+
+
+def test_fields_of_a_method_are_options(place: Path) -> None:
+    line = "convert mine.py:relu --data data.npz --steps 1 2 --out here"
+    cli.main(f"{line} --method srp --base robust --pre 2 --q 0.9 --scope layer --fold yes".split())
+    (srp,) = load_report("here/report.json").results
+    assert (srp.pre, srp.causal, srp.label) == (2, False, "SRP (2 before, layer) on Robust (q=0.9)")
+    cli.main(f"{line} --method ecmt dcgs --levels 3".split())
+    assert [r.levels for r in load_report("here/report.json").results] == [6, 6]
+    cli.main(f"{line} --method calibration --correction none".split())
+    (calibrated,) = load_report("here/report.json").results
+    assert calibrated.label == "SNN Calibration (none, T=2)"  # tuned for the largest T that is read
+
+
+def test_words_become_what_the_field_is() -> None:
+    words: dict[str, Any]
+    for name, words, expected in (
+        ("opi", {"initial": "zero"}, OPI(initial="zero")),
+        ("opi", {"initial": "0.25"}, OPI(initial=0.25)),
+        ("opi-robust", {"q": "0.9", "scope": "channel"}, OPI(Robust(q=0.9, scope="channel"))),
+        ("cos", {"pooling": "none", "pre": 3}, COS(pre=3)),  # words and values alike
+        (
+            "cos-robust",
+            {"scope": "global", "fold": "yes", "steps": "4"},
+            COS(Robust(), scope="global", fold=True, steps=4),
+        ),
+    ):
+        assert run.choose([name], None, **words) == {name: expected}
+    assert run.choose(["cos"], "cos-ltb")["cos"] == COS(COS(LTB()))
+    with pytest.raises(ValueError, match="robust got fold='maybe', expected yes or no"):
+        run.choose(["robust"], None, fold="maybe")
+
+
+def test_every_field_of_every_method_can_be_said() -> None:
+    for name, make in run.NAMED.items():
+        for option in names_of(make()):
+            with pytest.raises(ValueError, match=rf"^\S+ got {option}='\?', expected "):  # no field takes any word
+                told(make(), {option: "?"})
+        assert told(make(), {}) == make(), name
+
+
+def test_every_method_upon_one_base(place: Path) -> None:
+    chosen = run.choose(None, "robust")
+    assert list(chosen) == ["robust", *(f"{name}-robust" for name in ("rts", "opi", "srp", "cos", "parallel", "group"))]
+    assert all(made == METHODS[name.removesuffix("-robust")](Robust()) for name, made in list(chosen.items())[1:])
+    typed("convert mine.py:relu --data data.npz --compare --base robust --steps 1 2 --out here")
+    assert [r.method for r in load_report("here/report.json").results] == list(chosen)
+
+
+STOPPED = """
+import sys, time
+from spikeworks import cli
+from spikeworks.recipes import run
+from spikeworks.recipes.options import names_of, told
+
+def slow(*arguments, real=run.convert, **more):
+    time.sleep(1)
+    return real(*arguments, **more)
+
+run.convert = slow
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_killed_comparison_goes_on(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = "mine.py:net --data data.npz --weights weights.safetensors --method max robust opi-robust ltb"
+    line = f"convert {given} --steps 1 2 --out here"
+    kept = place / "here" / "results"
+    threads = {**os.environ, "OMP_NUM_THREADS": "1"}  # as in this process, lest sums be rounded otherwise
+    process = subprocess.Popen([sys.executable, "-c", STOPPED, *line.split()], env=threads, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while len(list(kept.glob("[!.]*.json"))) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    process.kill()  # no chance to tidy up
+    process.wait()
+    before = {path: path.read_bytes() for path in kept.glob("[!.]*.json")}
+    assert 2 <= len(before) < 4
+    assert not (place / "here" / "report.json").exists()
+    converted: list[str] = []
+    real = run.convert
+
+    def counted(network: nn.Module, method: Any, *rest: Any, **more: Any) -> Any:
+        converted.append(method.name)
+        return real(network, method, *rest, **more)
+
+    monkeypatch.setattr(run, "convert", counted)
+    (kept / "max-0000000000000000.json").write_text("{")  # of something else
+    typed(line)
+    assert converted == ["max", "robust", "opi", "ltb"][len(before) :]
+    assert "not measured again, taken from here/results: max, robust" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in before} == before
+    resumed = load_report("here/report.json").results
+    converted.clear()
+    typed(f"{line} --fresh")
+    assert converted == ["max", "robust", "opi", "ltb"]
+    fresh = load_report("here/report.json").results
+    assert [replace(r, seconds=0.0) for r in fresh] == [replace(r, seconds=0.0) for r in resumed]
+
+
+LOUD = """
+class Loud(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) * 2
+
+def relu():
+    return Loud(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, 3))
+"""
+
+
+def test_what_a_result_is_of_decides_whether_it_is_taken(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_weights(open_network("mine.py:relu"), "relu.safetensors")
+    held = dict(np.load("data.npz"))
+    np.savez("other.npz", **{**held, "x_test": held["x_test"][::-1]})
+    converted: list[Any] = []
+    real = run.convert
+    monkeypatch.setattr(run, "convert", lambda *a, **k: converted.append(a) or real(*a, **k))
+
+    def measured(changed: str = "", data: str = "data.npz", steps: str = "1 2", code: str = MODEL) -> bool:
+        converted.clear()
+        Path("mine.py").write_text(code)
+        line = (
+            f"convert mine.py:relu --data {data} --weights relu.safetensors --method robust --steps {steps} --out here"
+        )
+        cli.main([*line.split(), *changed.split()])
+        return bool(converted)
+
+    assert measured()
+    assert not measured()
+    for changed in ("--q 0.9", "--mean 0.1 --std 0.5"):
+        assert measured(changed), changed
+    assert measured(data="other.npz")
+    assert measured(steps="1 3")
+    assert measured(code=MODEL.replace("nn.ReLU()", "nn.ReLU6()"))
+    assert measured(code=MODEL + LOUD)
+    assert measured(code=MODEL + LOUD.replace("* 2", "* 3"))  # the same modules, the same weights, other code
+    assert not measured()
+
+
+def test_an_interrupted_comparison_says_that_it_goes_on(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "convert", stop)
+    for line, words in (
+        ("convert mine.py:net --data data.npz --method max", "interrupted; the same command goes on where it was"),
+        ("demo --quick", "interrupted\n"),
+    ):
+        with pytest.raises(SystemExit) as left:
+            cli.main(line.split())
+        assert left.value.code == 130
+        assert words in capsys.readouterr().err
 
 
 def test_bad_input_is_refused_in_a_sentence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,9 +293,15 @@ def test_bad_input_is_refused_in_a_sentence(place: Path, capsys: pytest.CaptureF
         ([*good, "--weights", "none.safetensors"], "not a file"),
         ([*good, "--method", "magic"], "magic, expected some of"),
         ([*good, "--method", "tcl"], "Clip"),
-        ([*good, "--method", "max", "--pre", "4"], "got pre for max, expected only what it has: fold, pooling, scope"),
+        ([*good, "--method", "max", "--pre", "4"], "max got pre, expected some of its fields: fold, pooling, scope"),
+        ([*good, "--method", "srp", "--q", "0.9"], "srp got q, expected some of its fields: fold, pooling, pre, scope"),
+        ([*good, "--method", "srp", "--pre", "few"], "srp got pre='few', expected a whole number"),
+        ([*good, "--method", "srp", "--scope", "site"], "srp got scope='site', expected global or layer"),
+        ([*good, "--method", "robust", "--q", "inf"], "robust got q='inf', expected a number"),
+        ([*good, "--method", "max", "--base", "robust"], "max got a base, expected none"),
         ([*good, "--method", "srp", "--pre", "-1"], "expected pre >= 0"),
-        ([*good, "--pre", "4"], "name the method"),
+        ([*good, "--pre", "4"], "convert got --pre and no --method"),
+        ([*good, "--no-such-thing", "4"], "convert got --no-such-thing and no --method"),
         ([*good, "--method", "max", "--compare"], "choose one"),
         ([*good, "--method", "cos", "--base", "magic"], "magic, expected some of"),
         (["analyse", "mine.py:net", "--data", "data.npz", "--method", "magic"], "magic, expected some of"),
@@ -227,7 +403,14 @@ def test_runs_that_differ_in_their_seed_are_summed_up(tmp_path: Path, capsys: py
 def test_info_says_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["info"])
     said = " ".join(capsys.readouterr().out.split())
-    for name in (torch.__version__, "LIF", "atan", "qcfs", "fused_cpu"):
+    for name in (
+        torch.__version__,
+        "LIF",
+        "atan",
+        "qcfs",
+        "fused_cpu",
+        "cos-robust --fold --iterations --pooling --pre",
+    ):
         assert name in said
     if not torch.cuda.is_available():
         assert "fused_gpu not here" in said

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         several = cyclopts.Parameter(consume_multiple=True)  # --steps 1 2 4
         app = cyclopts.App(
-            "spikeworks", help=HELP, version=_version, help_format="plaintext", default_parameter=several
-        )
+            "spikeworks", help=HELP, version=_version, help_format="plaintext", default_parameter=several,
+            suppress_keyboard_interrupt=False,
+        )  # fmt: skip
         for command in COMMANDS:
             app.command(command)
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
-        _leave(130, "interrupted")
+        typed = list(sys.argv[1:] if arguments is None else arguments)
+        goes_on = typed[:1] in (["convert"], ["recipe"])
+        _leave(130, "interrupted" + "; the same command goes on where it was" * goes_on)
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
@@ -86,12 +90,11 @@ def demo(*, out: Path = Path("spikeworks-report"), seed: int = 0, quick: bool = 
 
 
 def convert(
-    model: str, /, *, data: str, weights: Path | None = None, method: list[str] | None = None, compare: bool = False,
-    steps: list[str] | None = None, base: str | None = None, pre: int | None = None, levels: int | None = None,
-    scope: str | None = None, iterations: int | None = None, mean: str = "", std: str = "",
-    out: Path = Path("spikeworks-report"),
+    model: str, /, *, data: str, weights: Path | None = None, method: list[str] | None = None, base: str | None = None,
+    compare: bool = False, steps: list[str] | None = None, mean: str = "", std: str = "",
+    out: Path = Path("spikeworks-report"), fresh: bool = False, **field: str,
 ) -> None:  # fmt: skip
-    """Convert a trained network of your own and measure it.
+    """Convert a trained network of your own and measure it. Stopped, the same command goes on where it was.
 
     Parameters
     ----------
@@ -104,26 +107,23 @@ def convert(
         a .safetensors file for the network
     method
         conversion methods; default: every method that takes this network; `spikeworks info` names them
+    base
+        the method that srp, cos, opi, rts, parallel or group are put upon; without --method: it and all of these
     compare
         every method that takes this network: one table, one figure, one page; the default, said aloud
     steps
-        the T to read accuracy at, default 1 2 4 8 16 32
-    base
-        the method that srp, cos, opi, rts, parallel or group are put upon
-    pre
-        steps of the run before the run, of srp and cos
-    levels
-        levels of a spike, of group, ecmt, dcgs, sta and spikezip
-    scope
-        layer or channel for thresholds; global or layer for the run before of srp and cos
-    iterations
-        corrections, of cos
+        the T to read accuracy at, default 1 2 4 8 16 32; the largest is the T that methods are tuned for
     mean
         of each channel for images scaled to 0..1, e.g. 0.49,0.48,0.45
     std
         of each channel, e.g. 0.25,0.24,0.26
     out
-        folder for report.html, report.json and conversion.png
+        folder for report.html, report.json and conversion.png, and results/, one file per method as soon as it is done
+    fresh
+        measure again what is in results/ already
+    field
+        any field of the method or its base: --pre 4, --levels 8, --scope channel, --iterations 2, --q 0.99, --fold yes;
+        `spikeworks info` names them
     """
     from .measure.result import Report
     from .recipes import run, sources
@@ -135,18 +135,17 @@ def convert(
     read_at = [int(t) for t in _numbers(asked, "--steps") if t.is_integer() and t >= 1]
     if len(read_at) != len(asked.split(",")):
         raise ValueError(f"--steps got {asked!r}, expected whole numbers from 1, e.g. 1 2 4 8.")
-    options = {"pre": pre, "levels": levels, "scope": scope, "iterations": iterations}
-    if method is None and (base or any(v is not None for v in options.values())):
-        raise ValueError("convert got options of single methods and no --method, expected both; name the method.")
+    if method is None and field:
+        raise ValueError(f"convert got {_dashed(field)} and no --method that has it, expected both; name the method.")
     if method is not None and compare:
         raise ValueError("convert got --compare, which means every method, and --method; choose one.")
-    methods = run.choose(method, base, **options)
+    methods = run.choose(method, base, steps=max(read_at), **field)
     network = sources.open_network(model, weights)
     split = sources.open_data(data, _numbers(mean, "--mean"), _numbers(std, "--std"))
     sources.check_fit(network, split)
     with _writable(out), terminal.watching(console) as watch:
         results, left_out = run.convert_all(
-            {"network": network}, split, methods, sorted(set(read_at)), watch, method is None, out / "results"
+            {"network": network}, split, methods, sorted(set(read_at)), watch, method is None, out / "results", fresh
         )
     about = run.provenance(_command(), network=model, data=f"{split.name}, {len(split.test.y)} test samples",
                            **run.omitted(left_out))  # fmt: skip
@@ -154,9 +153,8 @@ def convert(
 
 
 def analyse(
-    model: str, /, *, data: str, method: str, weights: Path | None = None, steps: int = 8, base: str | None = None,
-    pre: int | None = None, iterations: int | None = None,
-    out: Path = Path("spikeworks-analysis"),
+    model: str, /, *, data: str, method: str, base: str | None = None, weights: Path | None = None, steps: int = 8,
+    look: int = 256, mean: str = "", std: str = "", out: Path = Path("spikeworks-analysis"), **field: str,
 ) -> None:  # fmt: skip
     """Look for where a conversion loses accuracy: layer by layer, before and after each correction.
 
@@ -168,36 +166,40 @@ def analyse(
         as for convert; the test part is run
     method
         a conversion method
+    base
+        the method that srp, cos, opi, rts, parallel or group are put upon
     weights
         a .safetensors file for the network
     steps
         T
-    base
-        the method that srp, cos, opi, rts, parallel or group are put upon
-    pre
-        steps of the run before the run, of srp and cos
-    iterations
-        corrections, of cos
+    look
+        how many samples to run
+    mean
+        as for convert
+    std
+        as for convert
     out
         folder for analysis.html, analysis.json and analysis.png
+    field
+        any field of the method or its base, as for convert, e.g. --pre 4
     """
-    from .convert import analyse as look
+    from .convert import analyse as look_into
     from .convert import convert as make
     from .recipes import run, sources
     from .view import terminal
 
     _own_the_process()
     console = _console()
-    options = {"pre": pre, "iterations": iterations, "steps": steps}
-    (chosen,) = run.choose([method], base, **options).values()
+    (chosen,) = run.choose([method], base, steps=steps, **field).values()
     network = sources.open_network(model, weights)
-    split = sources.open_data(data, [], [])
+    split = sources.open_data(data, _numbers(mean, "--mean"), _numbers(std, "--std"))
     sources.check_fit(network, split)
     with _writable(out), console.status("analysing"):
-        calibration = [x for x, _ in split.train.take(slice(0, run.CALIBRATION)).batches(128)]
-        snn, _ = make(network, chosen, calibration)
-        found = look(snn, network, split.test.batches(64), steps)
-    terminal.deliver_analysis(console, found, out)
+        calibration = split.train.take(slice(0, run.CALIBRATION)).batches(128)
+        snn, _ = make(network, chosen, [x for x, _ in calibration])  # without labels: nothing is measured here
+        found = look_into(snn, network, split.test.batches(32), steps, look)
+    about = run.provenance(_command(), network=model, data=split.name)
+    terminal.deliver_analysis(console, replace(found, meta={**found.meta, **about}), out)
 
 
 def recipe(
@@ -258,82 +260,19 @@ def bench(*, seed: int = 0) -> None:
     seed
         of the input
     """
-    import torch
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from .measure import speed
-    from .neurons import IF, LIF, PLIF, IntegerLIF, Izhikevich
+    from .view import machine
 
     console = _console()
-    shape = (16, 64, 4096)
-    backend = "fused_gpu" if torch.cuda.is_available() else "fused_cpu"
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
-    for heading in ("neuron", "eager", backend, "faster"):
-        table.add_column(heading, justify="left" if heading == "neuron" else "right")
     with console.status("timing"):
-        for neuron in (IF(), LIF(tau=2.0), LIF(tau=2.0, reset="soft"), PLIF(), IntegerLIF(), Izhikevich()):
-            found = speed.compare(neuron, backend, shape, torch.Generator().manual_seed(seed))
-            name = (
-                f"{neuron.kind.__name__}{'' if 'reset' not in neuron.options else ', ' + str(neuron.options['reset'])}"
-            )
-            if found.ratio is None:
-                table.add_row(name, "", "", f"[red]{found.reason}[/]")
-            else:
-                table.add_row(name, f"{1e3 * (found.eager or 0):.1f} ms", f"{1e3 * (found.fused or 0):.1f} ms",
-                              f"[bold]{found.ratio:.1f}×[/]")  # fmt: skip
-    console.print(f"\n  forward and backward, T={shape[0]}, {shape[1]}×{shape[2]} neurons, float32, "
-                  f"{torch.get_num_threads()} threads; median of 5; spikes equal, gradients within 1e-5", style="dim",
-                  highlight=False)  # fmt: skip
-    console.print(table, highlight=False)
+        measured = machine.speeds(seed)
+    console.print(measured, highlight=False)
 
 
 def info() -> None:
-    """What is installed and what can run here: versions, threads, backends and why not, neurons, methods."""
-    import platform
-    from importlib import metadata
+    """What is installed and what can run here: versions, backends and why not, neurons, methods and their fields."""
+    from .view import machine
 
-    import torch
-    from rich.table import Table
-
-    from . import neurons
-    from .neurons.backends import BACKENDS
-    from .neurons.surrogate import ALL as SURROGATES
-    from .recipes.run import NAMED
-
-    def version(name: str) -> str:
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            return "–"
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    libraries = (
-        "numpy",
-        "llvmlite",
-        "triton",
-        "cyclopts",
-        "rich",
-        "matplotlib",
-        "safetensors",
-        "scikit-learn",
-        "pillow",
-    )
-    table.add_row("spikeworks", f"[bold]{_version()}[/]  Python {platform.python_version()}, torch {torch.__version__}")
-    table.add_row("libraries", ", ".join(f"{name} {version(name)}" for name in libraries))
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    table.add_row("machine", f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads, GPU {gpu}")
-    for name, backend in BACKENDS.items():
-        sample = torch.zeros(1, 1, device="cuda" if name == "fused_gpu" and torch.cuda.is_available() else "cpu")
-        reason = backend.unsupported(sample) if hasattr(backend, "unsupported") else None
-        if name == "fused_gpu" and not torch.cuda.is_available():
-            reason = "torch finds no GPU"
-        table.add_row(name, "[green]runs[/]" if reason is None else f"[yellow]not here[/]: {reason}")
-    table.add_row("neurons", ", ".join(neurons.ALL))
-    table.add_row("surrogates", ", ".join(SURROGATES))
-    table.add_row("methods", ", ".join(NAMED))
-    _console().print(table, highlight=False)
+    _console().print(machine.abilities(), highlight=False)
 
 
 COMMANDS = (demo, convert, analyse, recipe, spread, bench, info)
@@ -385,6 +324,10 @@ def _numbers(text: str, option: str) -> list[float]:
         return [float(part) for part in text.split(",")] if text else []
     except ValueError:
         raise ValueError(f"{option} got {text!r}, expected numbers with commas between, e.g. 1,2,4.") from None
+
+
+def _dashed(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def _version() -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from spikeworks.measure import MethodResult, Report, spread
-from spikeworks.view.terminal import spread_table
+from spikeworks.view.terminal import AS_MANY, spread_table
 
 
 def run(seed: int, accuracy: list[float], deep: float = 90.0) -> Report:
@@ -23,6 +23,25 @@ def test_mean_and_sample_deviation() -> None:
     assert head.split() == ["|", "method", "|", "T=1", "|", "T=2", "|", "deep", "|"]
     assert len(head) == len(rule) == len(row)
     assert "20.00 ± 10.00" in row
+
+
+def test_what_a_method_needs_has_a_column_where_any_needs_it() -> None:
+    def two(seed: int, rounded: list[float]) -> Report:
+        plain = run(seed, [10.0 * seed, 80.0]).results[0]
+        staged = replace(plain, label="COS", pre=4, causal=False, quantised=rounded)
+        return Report("one", [plain, staged], {"seed": seed})
+
+    found = spread([two(1, [50.0, 60.0]), two(2, [52.0, 60.0])])
+    assert found[0].quantised == []
+    assert found[1].quantised == [(51.0, pytest.approx(2**0.5)), (60.0, 0.0)]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in spread_table(found).splitlines()]
+    assert rows[0] == ["method", "T=1", "T=2", "deep", "before", "causal"]
+    assert rows[2] == ["QCFS (L=4)", "15.00 ± 7.07", "80.00 ± 0.00", "90.00 ± 0.00", "0", "yes"]
+    assert rows[3][-2:] == ["4", "no"]
+    assert rows[4] == [AS_MANY, "51.00 ± 1.41", "60.00 ± 0.00", "", "", ""]
+    one_old = spread([two(1, [50.0, 60.0]), two(2, [])])  # an older report did not measure it
+    assert one_old[1].quantised == []
+    assert AS_MANY not in spread_table(one_old)
 
 
 def test_what_is_no_second_run_is_refused() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spikeworks.measure import figures
+from spikeworks.measure.looks import FAMILIES, PALETTE, groups, looks
 from spikeworks.measure.result import Report
 from spikeworks.measure.store import load_report, save_report, whole
 from view.hand_made import STEPS, method
@@ -52,13 +54,49 @@ def test_layer_profiles_and_pooled_offset(report: Report) -> None:
 
 def test_no_two_of_fourteen_methods_look_alike_and_colours_are_consistent(report: Report) -> None:
     many = Report("many", [method(i, f"method {i}", 30.0 + i) for i in range(14)])
-    looks = set()
+    seen = set()
     for name in ("accuracy", "error"):
-        for line in figures.report_figures(many)[name].axes[0].lines:
-            if line.get_label() != "deep network" and str(line.get_label()).startswith("method"):
-                looks.add((line.get_label(), line.get_color(), line.get_marker(), line.get_markerfacecolor()))
-    assert len(looks) == 14  # the same look in both figures
-    assert len({look[1:] for look in looks}) == 14
+        panels = figures.report_figures(many)[name].axes
+        assert len(panels) == 2
+        for line in (line for axes in panels for line in axes.lines):
+            if str(line.get_label()).startswith("method"):
+                seen.add((line.get_label(), line.get_color(), line.get_marker(), line.get_markerfacecolor()))
+    assert len(seen) == 14  # the same look in both figures
+    assert len({look[1:] for look in seen}) == 14
+
+
+def test_many_methods_are_told_apart_by_family(tmp_path: Path) -> None:
+    results = [method(i, f"plain {i}", 30.0 + i) for i in range(9)]
+    results += [method(9, "two stages", 40.0, pre=4), method(10, "waits", 40.0, causal=False)]
+    results += [method(11, "levels", 40.0, levels=4), method(12, "levels and stages", 40.0, levels=4, pre=4)]
+    parts = groups(results)
+    assert [places for _, places in parts] == [[0, 1, 2, 3, 4], [5, 6, 7, 8], [9, 10], [11, 12]]
+    assert [name for name, _ in parts][:2] == [f"{FAMILIES[0]} (1 of 2)", f"{FAMILIES[0]} (2 of 2)"]
+    drawn = figures.report_figures(Report("many", results))
+    for axes, (_, places) in zip(drawn["accuracy"].axes, parts, strict=True):
+        shown = [line.get_label() for line in axes.lines if not str(line.get_label()).startswith("_")]
+        assert shown == ["deep network", *(results[i].label for i in places)]
+        assert len(axes.lines) == 1 + len(results)  # the others are grey
+        assert axes.get_ylim() == drawn["accuracy"].axes[0].get_ylim()
+    assert [len(axes.lines) for axes in drawn["energy"].axes] == [2 + len(results)] * 4
+    few = [replace(r, layers=[]) for r in results[:9]] + results[9:]
+    assert len(figures.report_figures(Report("few", few))["error"].axes) == 2  # nothing to draw, no panel
+    figures.plot(Report("many", results), tmp_path / "many.png")
+    assert (tmp_path / "many.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_thirty_methods_have_thirty_looks() -> None:
+    results = [method(i, f"method {i}", 30.0, levels=1 + i % 3) for i in range(30)]
+    seen = {(x["color"], x["marker"], x["markerfacecolor"], str(x["linestyle"])) for x in looks(results)}
+    assert len(seen) == 30
+
+
+def test_few_methods_stand_beside_the_rounded_deep_network(report: Report) -> None:
+    one = replace(report.results[0], quantised=[50.0, 60.0, 70.0, 80.0, 90.0, 92.0])
+    axes = figures.report_figures(Report("one", [one, report.results[1]]))["accuracy"].axes[0]
+    (beside,) = [line for line in axes.lines if line.get_label() == "deep network, as many values"]
+    assert list(beside.get_ydata()) == one.quantised
+    assert beside.get_color() == PALETTE[0]
 
 
 def test_a_report_without_layers_or_energy_still_draws(report: Report) -> None:
@@ -98,6 +136,13 @@ def test_an_error_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_report_survives_json(report: Report, tmp_path: Path) -> None:
     save_report(report, tmp_path / "report.json")
     assert load_report(tmp_path / "report.json") == report
+    data = report.to_dict()
+    for result in data["results"]:  # as an older version wrote it
+        for name in ("quantised", "pre", "levels", "causal"):
+            del result[name]
+    (tmp_path / "report.json").write_text(json.dumps(data))
+    old = [replace(r, pre=0, levels=1, causal=True) for r in report.results]
+    assert load_report(tmp_path / "report.json") == replace(report, results=old)
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(ValueError, match="expected a report"):
         load_report(tmp_path / "report.json")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from spikeworks.measure.result import Report
+from spikeworks.measure.looks import FAMILIES
+from spikeworks.measure.result import LayerResult, Report
 from spikeworks.view.report import page, write_page
 
 VOID = {"meta", "br", "hr", "img", "input", "link", "path", "use", "rect", "circle", "line", "stop"}
@@ -66,6 +67,33 @@ def test_the_page_nests_and_holds_the_numbers(report: Report) -> None:
     assert "2.13.0" in text
     assert "svg" in seen.tags
     assert "script" not in seen.tags
+
+
+def test_the_rounded_deep_network_stands_in_small_below(report: Report) -> None:
+    measured = [replace(r, quantised=[11.11, 22.22, 33.33, 44.44, 55.55, 66.66]) for r in report.results]
+    text = page(Report("five", measured))
+    assert text.count('<small class="beside">22.22</small>') == 5
+    assert '<input type="checkbox" id="beside" checked>' in text
+    assert 'id="beside"' not in page(report)  # nothing measured, nothing to show
+
+
+def test_many_methods_stand_in_families(report: Report) -> None:
+    many = [replace(r, label=f"{r.label} {i}", quantised=r.accuracy) for r in report.results for i in range(2)]
+    text = page(Report("many", many))
+    parsed(text)
+    rows = re.findall(r'<tr class="family"><th colspan="\d+">([^<]*)', text)
+    assert rows == list(FAMILIES) * 3  # accuracy, and two conventions of energy
+    assert '<input type="checkbox" id="beside">' in text  # on demand
+    for result in many:
+        assert text.count(f"</i>{result.label}</td>") == 1
+
+
+def test_float_work_is_told_and_not_counted(report: Report) -> None:
+    layer = LayerResult("blocks.0.softmax", "softmax", 1156)
+    text = page(Report("one", [replace(report.results[0], layers=[layer, *report.results[0].layers])]))
+    row = text[text.index("blocks.0.softmax") :]
+    cells = [re.sub("<.*?>", "", cell) for cell in row[: row.index("</tr>")].split("</td>")[1:]]
+    assert cells == ["softmax", "1,156", "computed in floating point, at every step", ""]
 
 
 def test_every_method_stands_beside_its_own_deep_network(report: Report) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
+import rich.progress
 from rich.console import Console
 
+from spikeworks.measure.looks import FAMILIES
 from spikeworks.measure.result import Report
 from spikeworks.view.terminal import show, watching
 
@@ -30,6 +34,38 @@ def test_the_table_holds_every_number_in_80_columns(report: Report) -> None:
     assert text.count("4 steps before") == 2
     assert text.count("not causal") == 1
     assert text.count("4 levels") == 2  # in the label, and as a remark
+
+
+def test_many_methods_stand_in_families_with_the_rounded_deep_network_below(report: Report) -> None:
+    many = [replace(r, label=f"{r.label} {i}", quantised=[1.1] * 6) for r in report.results for i in range(2)]
+    said = Console(file=io.StringIO(), width=80)
+    show(said, Report("many", many), [])
+    lines = said.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 80
+    text = " ".join(" ".join(lines).split())
+    assert all(text.count(family) == 1 for family in FAMILIES)
+    assert sum(line.split()[-6:] == ["1.1"] * 6 for line in lines) == len(many)
+    assert "rounded to as many values" in text
+    assert "rounded" not in printed(report)  # which has none
+
+
+def test_progress_says_how_many_samples_of_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
+    real = rich.progress.Progress.update
+
+    def update(self: rich.progress.Progress, task: rich.progress.TaskID, **now: Any) -> None:
+        seen.append(now)
+        real(self, task, **now)
+
+    monkeypatch.setattr(rich.progress.Progress, "update", update)
+    with watching(Console(file=io.StringIO())) as watch:
+        watch.size(2000)
+        watch.method("ltb", 3, 8)
+        watch.sample(500)
+    assert [(x["completed"], x["done"], x["total"], x["now"]) for x in seen] == [
+        (3, 3, 8, "ltb  calibrating"),
+        (3.25, 3, 8, "ltb  500 of 2,000 samples"),
+    ]
 
 
 def test_green_is_within_a_point(report: Report) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .analysis import CASES, EDGES, Analysis, LayerAnalysis, Reference, pooled_offsets
 from .curves import FitCurve, draw_fit, fit_curve_figure
-from .figures import INK, MUTED, PALETTE, STYLE, save
+from .figures import STYLE, save
+from .looks import INK, MUTED, PALETTE
 
 if TYPE_CHECKING:
     import matplotlib.axes

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .figures import MARKERS, MUTED, PALETTE, STYLE
+from .figures import STYLE
+from .looks import MARKERS, MUTED, PALETTE
 
 if TYPE_CHECKING:
     import matplotlib.axes

@@ -1,12 +1,17 @@
-"""Figures of a :class:`Report`: one colour per method everywhere, safe for colour-blind readers, light background."""
+"""Figures of a :class:`Report`: one look per method everywhere, safe for colour-blind readers, light background.
+
+With more methods than colours every figure has a panel per family of methods, all with the same axes, in which the
+others are grey: twenty lines on one pair of axes are none.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .looks import INK, MUTED, PAPER, RULE, groups, looks
 from .result import LayerResult, MethodResult, Report
 from .store import whole
 
@@ -14,13 +19,8 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-INK, MUTED, RULE, PAPER = "#1f2430", "#6b7280", "#e5e7eb", "#ffffff"
-"""Text, secondary text, grid and background; :mod:`spikeworks.view.report` maps them to the page's theme."""
-
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d46")
-"""Okabe & Ito's colours (2008) without yellow and black, which vanish on white and in text; and a brown."""
-
-MARKERS = "osD^v<hp>"
+Draw = Callable[..., None]
+"""``draw(axes, report, shown)``: what goes on one pair of axes; ``shown``: the methods it is about, ``None``: all."""
 
 STYLE: Any = {
     "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 11, "axes.titleweight": "bold",
@@ -44,7 +44,7 @@ def report_figures(report: Report) -> dict[str, matplotlib.figure.Figure]:
     """
     results = _results(report)
     layers = [layer for r in results for layer in r.layers]
-    wanted: dict[str, tuple[bool, Callable[[matplotlib.axes.Axes, Report], None], float]] = {
+    wanted: dict[str, tuple[bool, Draw, float]] = {
         "accuracy": (True, draw_accuracy, 3.7),
         "energy": (any(r.energy for r in results), draw_energy, 3.7),
         "error": (any(x.error is not None for x in layers), draw_error, _profile_height(results)),
@@ -64,18 +64,23 @@ def plot(report: Report, path: str | Path) -> None:
     from matplotlib.figure import Figure
 
     results = _results(report)
-    panels = [draw_accuracy] + [draw_energy] * any(r.energy for r in results)
+    panels: list[Draw] = [draw_accuracy] + [draw_energy] * any(r.energy for r in results)
+    parts = groups(results)
     widest = max(len(r.label) for r in results)  # long labels need wider columns
-    columns = (4 if widest <= 26 else 3) if len(panels) == 2 else 2
-    rows = math.ceil((len(results) + 1) / columns)
+    columns = (4 if widest <= 26 else 3 if widest <= 38 else 2) if len(panels) == 2 else 2 if widest <= 38 else 1
     with rc_context(STYLE):
-        figure = Figure(figsize=(5.0 * len(panels), 3.6 + 0.22 * rows), layout="constrained")
+        heights = [3.6 + 0.22 * math.ceil((len(places) + 1) / columns) for _, places in parts]
+        figure = Figure(figsize=(5.0 * len(panels), sum(heights)), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06, wspace=0.04)  # type: ignore[union-attr]
-        axes = [figure.add_subplot(1, len(panels), i + 1) for i in range(len(panels))]
-        for axis, draw in zip(axes, panels, strict=True):
-            draw(axis, report)
-        handles, labels = _ordered_legend(axes[0], results)
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+        rows = figure.subfigures(len(parts), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for row, (name, places) in zip(rows, parts, strict=True):
+            axes = row.subplots(1, len(panels), squeeze=False)[0]
+            for axis, draw in zip(axes, panels, strict=True):
+                draw(axis, report, places)
+            if name:
+                row.suptitle(_sentence(name), x=0.012, ha="left", fontweight="bold")
+            handles, labels = _ordered_legend(axes[0], results)
+            row.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
         save(figure, path)
 
 
@@ -94,18 +99,20 @@ def save(figure: matplotlib.figure.Figure, path: str | Path) -> None:
 
 def colours(report: Report) -> list[str]:
     """The colour of each method, in the order of ``report.results``."""
-    return [PALETTE[i % len(PALETTE)] for i in range(len(report.results))]
+    return [look["color"] for look in looks(report.results)]
 
 
 # ---- one drawing per figure: what goes on one pair of axes ----
 
 
-def draw_accuracy(axes: matplotlib.axes.Axes, report: Report) -> None:
+def draw_accuracy(axes: matplotlib.axes.Axes, report: Report, shown: Collection[int] | None = None) -> None:
     """Accuracy in percent against time steps on a log₂ axis; the deep network dashed."""
     steps = sorted({t for r in report.results for t in r.steps})
     axes.axhline(_source(report), color=MUTED, linestyle=(0, (5, 3)), linewidth=1.3, label=_deep(report), zorder=1.5)
-    for result, look in _looks(report):
-        axes.plot(result.steps, result.accuracy, label=result.label, **look)
+    for result, look in _looks(report, shown):
+        axes.plot(result.steps, result.accuracy, **look)
+    if len(report.results) <= BESIDE:
+        _as_many_values(axes, report)
     axes.set_xscale("log", base=2)
     axes.set_xticks(steps, [str(t) for t in steps])
     axes.minorticks_off()
@@ -113,12 +120,12 @@ def draw_accuracy(axes: matplotlib.axes.Axes, report: Report) -> None:
     _headroom(axes, report)
 
 
-def draw_energy(axes: matplotlib.axes.Axes, report: Report) -> None:
+def draw_energy(axes: matplotlib.axes.Axes, report: Report, shown: Collection[int] | None = None) -> None:
     """Accuracy against energy per inference (log axis), T growing along each line; the first convention reported."""
     from matplotlib.ticker import LogLocator
 
     convention = next(iter(next(r.energy for r in report.results if r.energy)))
-    entries = [(r, look, r.energy[convention]) for r, look in _looks(report) if convention in r.energy]
+    entries = [(r, look, r.energy[convention]) for r, look in _looks(report, shown) if convention in r.energy]
     unit, scale = _unit(e["deep"] for _, _, e in entries)
     deep = entries[0][2]["deep"] * scale
     axes.axvline(deep, color=MUTED, linestyle=(0, (5, 3)), linewidth=1.3, zorder=1.5)
@@ -126,7 +133,7 @@ def draw_energy(axes: matplotlib.axes.Axes, report: Report) -> None:
     for result, look, entry in entries:
         points = [(entry["spiking"][t] * scale, a) for t, a in zip(result.steps, result.accuracy, strict=True)
                   if t in entry["spiking"]]  # fmt: skip
-        axes.plot([p[0] for p in points], [p[1] for p in points], label=result.label, **look)
+        axes.plot([p[0] for p in points], [p[1] for p in points], **look)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
@@ -139,26 +146,26 @@ def draw_energy(axes: matplotlib.axes.Axes, report: Report) -> None:
     axes.annotate("deep network", (deep, low), (-4, 6), color=MUTED, fontsize=8.5, **beside)
 
 
-def draw_error(axes: matplotlib.axes.Axes, report: Report) -> None:
+def draw_error(axes: matplotlib.axes.Axes, report: Report, shown: Collection[int] | None = None) -> None:
     """Relative error of each neuron layer's mean output against the deep activation, in running order."""
-    _profile(axes, report, lambda layer: layer.error)
+    _profile(axes, report, shown, lambda layer: layer.error)
     axes.set(title="Error per layer at the largest T", xlabel="‖spiking − deep‖ / ‖deep‖")
 
 
-def draw_rate(axes: matplotlib.axes.Axes, report: Report) -> None:
+def draw_rate(axes: matplotlib.axes.Axes, report: Report, shown: Collection[int] | None = None) -> None:
     """Spikes per neuron and step in each neuron layer, in running order."""
-    _profile(axes, report, lambda layer: layer.rate)
+    _profile(axes, report, shown, lambda layer: layer.rate)
     axes.set(title="Firing rate per layer", xlabel="spikes per neuron and step")
 
 
-def draw_offset(axes: matplotlib.axes.Axes, report: Report) -> None:
+def draw_offset(axes: matplotlib.axes.Axes, report: Report, shown: Collection[int] | None = None) -> None:
     """Share of neurons that spike ψ times more (or fewer) than the deep quantised activation asks; log axis."""
-    pooled = [(result.label, look, pooled_offset(result)) for result, look in _looks(report)]
-    reach = min(max((abs(k) for _, _, p in pooled for k, v in p.items() if v >= 1e-4), default=1), 8)
+    pooled = [(look, pooled_offset(result)) for result, look in _looks(report, shown)]
+    reach = min(max((abs(k) for _, p in pooled for k, v in p.items() if v >= 1e-4), default=1), 8)
     ticks = range(-reach, reach + 1)
-    for label, look, share in pooled:
+    for look, share in pooled:
         if share:
-            axes.plot(ticks, [share.get(k, 0.0) or math.nan for k in ticks], label=label, **look)
+            axes.plot(ticks, [share.get(k, 0.0) or math.nan for k in ticks], **look)
     axes.set_yscale("log")
     axes.set_xticks(ticks, [f"{k:+d}".replace("-", "−") if k else "0" for k in ticks])
     axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:g} %")
@@ -177,42 +184,88 @@ def pooled_offset(result: MethodResult) -> dict[int, float]:
 # ---- shared pieces ----
 
 
-def _alone(
-    report: Report, draw: Callable[[matplotlib.axes.Axes, Report], None], height: float
-) -> matplotlib.figure.Figure:
+BESIDE = 3
+"""With up to so many methods there is room for what rounding alone would cost."""
+
+
+def _as_many_values(axes: matplotlib.axes.Axes, report: Report) -> None:
+    """Dotted, in each method's colour: the deep network rounded to as many values as T steps tell apart."""
+    label = "deep network, as many values"
+    for result, look in _looks(report):
+        if len(result.quantised) == len(result.steps):
+            axes.plot(result.steps, result.quantised, color=look["color"], linestyle=(0, (1, 1.6)), linewidth=1.3,
+                      label=label, zorder=1.6)  # fmt: skip
+            label = "_"  # once
+
+
+def _alone(report: Report, draw: Draw, height: float) -> matplotlib.figure.Figure:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
+    results = report.results
     with rc_context(STYLE):
-        figure = Figure(figsize=(7.6, max(height, 0.6 + 0.2 * len(report.results))), layout="constrained")
+        if len(groups(results)) > 1:
+            return _panels(report, draw, height)
+        figure = Figure(figsize=(7.6, max(height, 0.6 + 0.2 * len(results))), layout="constrained")
         axes = figure.add_subplot()
         draw(axes, report)
-        handles, labels = _ordered_legend(axes, report.results)
+        handles, labels = _ordered_legend(axes, results)
         figure.legend(handles, labels, loc="outside right upper", borderaxespad=1.2)
         return figure
 
 
-def _looks(report: Report) -> list[tuple[MethodResult, dict[str, Any]]]:
-    """Colour and marker of each method: the second round of colours is hollow, so no two methods look alike."""
-    looks = []
-    for i, (result, colour) in enumerate(zip(report.results, colours(report), strict=True)):
-        solid = i < len(PALETTE)
-        look = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "markersize": 6.2, "clip_on": False,
-                "markerfacecolor": colour if solid else PAPER, "markeredgecolor": PAPER if solid else colour,
-                "markeredgewidth": 0.8 if solid else 1.4, "linestyle": "-" if solid else (0, (4, 1.2))}  # fmt: skip
-        looks.append((result, look))
-    return looks
+def _panels(report: Report, draw: Draw, height: float) -> matplotlib.figure.Figure:
+    """A panel per group that has anything to draw, two in a row; the legend of each below."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    parts = [(name, places) for name, places in groups(report.results) if _drawn(report, draw, places)]
+    rows = [parts[i : i + 2] for i in range(0, len(parts), 2)]
+    most = [max(len(places) for _, places in row) + 1 for row in rows]
+    heights = [height + 0.2 * n for n in most]
+    figure = Figure(figsize=(11.0, sum(heights) + 0.3), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # type: ignore[union-attr]
+    cells = figure.subfigures(len(rows), 2, height_ratios=heights, squeeze=False).flatten()
+    for i, (name, places) in enumerate(parts):
+        axes = cells[i].subplots()
+        draw(axes, report, places)
+        figure.suptitle(axes.get_title(loc="left"), x=0.012, ha="left", fontweight="bold")
+        axes.set_title(_sentence(name), fontsize=9.5)
+        handles, labels = _ordered_legend(axes, report.results)
+        blank = most[i // 2] - len(labels)  # as long as that of the neighbour: panels of a row end at one height
+        handles, labels = [*handles, *[Line2D([], [], alpha=0)] * blank], [*labels, *[" "] * blank]
+        cells[i].legend(handles, labels, loc="outside lower left")
+    return figure
 
 
-def _profile(axes: matplotlib.axes.Axes, report: Report, value: Callable[[LayerResult], float | None]) -> None:
+def _drawn(report: Report, draw: Draw, places: Collection[int]) -> bool:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    draw(axes, report, places)
+    return bool({report.results[i].label for i in places} & set(axes.get_legend_handles_labels()[1]))
+
+
+def _looks(report: Report, shown: Collection[int] | None = None) -> list[tuple[MethodResult, dict[str, Any]]]:
+    return list(zip(report.results, looks(report.results, shown), strict=True))
+
+
+def _sentence(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _profile(
+    axes: matplotlib.axes.Axes, report: Report, shown: Collection[int] | None,
+    value: Callable[[LayerResult], float | None],
+) -> None:  # fmt: skip
     """Layers from top to bottom, one thin line with markers per method: readable with one method or ten."""
     names = list(dict.fromkeys(x.name for r in report.results for x in r.layers if value(x) is not None))
     row = {name: i for i, name in enumerate(names)}
-    for result, look in _looks(report):
+    for result, look in _looks(report, shown):
         points = [(value(x), row[x.name]) for x in result.layers if value(x) is not None]
         if points:
             across, down = zip(*points, strict=True)
-            axes.plot(across, down, label=result.label, **{**look, "linewidth": 1.0})
+            axes.plot(across, down, **{**look, "linewidth": 1.0})
     axes.set_yticks(range(len(names)), [n if len(n) <= 28 else "…" + n[-27:] for n in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(left=0)

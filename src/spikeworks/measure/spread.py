@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .result import MethodResult, Report
 
@@ -17,6 +17,9 @@ class Spread:
     :param mean: top-1 in percent at each of them, over the runs.
     :param deviation: the sample standard deviation of each (n − 1), in points.
     :param source: mean and deviation of the deep networks' top-1.
+    :param quantised: mean and deviation, at each T, of the deep networks rounded to as many values; empty unless every
+        run measured them.
+    :param pre: steps before step 1. :param levels: values one spike can take besides 0. :param causal: as the method.
     """
 
     label: str
@@ -24,16 +27,20 @@ class Spread:
     mean: list[float]
     deviation: list[float]
     source: tuple[float, float]
+    quantised: list[tuple[float, float]] = field(default_factory=list)
+    pre: int = 0
+    levels: int = 1
+    causal: bool = True
 
 
 def spread(reports: Sequence[Report]) -> list[Spread]:
     """Mean and standard deviation of every method's accuracy over reports that differ in their seed.
 
-    :raises ValueError: for fewer than two reports, or reports of different titles, methods or steps.
+    :raises ValueError: for fewer than two reports, or reports of different titles, methods, steps or neurons.
     """
     if len(reports) < 2:
         raise ValueError(f"spread got {len(reports)} reports, expected at least two runs of one recipe.")
-    kinds = [(r.title, [(m.label, m.steps) for m in r.results]) for r in reports]
+    kinds = [(r.title, [(m.label, m.steps, m.pre, m.levels, m.causal) for m in r.results]) for r in reports]
     if odd := [r.title for r, kind in zip(reports, kinds, strict=True) if kind != kinds[0]]:
         raise ValueError(
             f"spread got {odd[0]!r} besides {reports[0].title!r}, expected runs of one recipe that read the same T by "
@@ -48,7 +55,11 @@ def spread(reports: Sequence[Report]) -> list[Spread]:
 def _over(runs: Sequence[MethodResult]) -> Spread:
     at = [_statistics(values) for values in zip(*(run.accuracy for run in runs), strict=True)]
     source = _statistics([run.source_accuracy for run in runs])
-    return Spread(runs[0].label, runs[0].steps, [m for m, _ in at], [d for _, d in at], source)
+    measured = all(len(run.quantised) == len(run.steps) for run in runs)
+    rounded = [_statistics(values) for values in zip(*(run.quantised for run in runs), strict=True)] if measured else []
+    one = runs[0]
+    return Spread(one.label, one.steps, [m for m, _ in at], [d for _, d in at], source, rounded, one.pre, one.levels,
+                  one.causal)  # fmt: skip
 
 
 def _statistics(values: Sequence[float]) -> tuple[float, float]:

@@ -66,8 +66,9 @@ def load_report(path: str | Path) -> Report:
 
 
 def _method(data: dict[str, Any]) -> MethodResult:
-    layers = [LayerResult(**{**layer, "offset": _numbered(layer["offset"])}) for layer in data["layers"]]
-    energy = {c: {**entry, "spiking": _numbered(entry.get("spiking", {}))} for c, entry in data["energy"].items()}
+    """What older reports do not hold is as a record without it."""
+    layers = [LayerResult(**{**layer, "offset": _numbered(layer.get("offset"))}) for layer in data.get("layers", [])]
+    energy = {c: {**e, "spiking": _numbered(e.get("spiking", {}))} for c, e in data.get("energy", {}).items()}
     return MethodResult(**{**data, "layers": layers, "energy": energy})
 
 

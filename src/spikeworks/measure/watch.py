@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..neurons import Neuron, scan
-from .figures import INK, MUTED, PALETTE, STYLE
+from .figures import STYLE
+from .looks import INK, MUTED, PALETTE
 
 if TYPE_CHECKING:
     import matplotlib.figure

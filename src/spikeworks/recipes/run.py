@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,12 +15,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..convert import COS, METHODS, OPI, SRP, Group, Method, Robust, activation, convert
+from ..convert import COS, LTB, METHODS, OPI, SRP, Group, Method, Robust, activation, convert
 from ..convert.methods import Upon
 from ..measure.result import MethodResult, Report
 from ..train import Data, Epoch, Plan, RateInference, fit, fit_rate_inference
 from ..train.fit import Augment
 from .data import Split
+from .options import put, told
 from .results import Results
 
 STEPS = (1, 2, 4, 8, 16, 32)
@@ -59,9 +59,10 @@ TUNE = RateInference(epochs=2, batch=128, weight=0.02, shared=False, tolerance=2
 NAMED: dict[str, Callable[[], Method]] = {
     **METHODS,
     **{f"{kind.name}-robust": partial(kind, Robust()) for kind in (OPI, SRP, COS, Group)},
+    "cos-ltb": partial(COS, LTB()),
 }
-"""Every method that can be asked for by name: those of :data:`METHODS` with their defaults, and some that have a base
-on robust thresholds, for plain ReLU networks."""
+"""Every method that can be asked for by name: those of :data:`METHODS` with their defaults, and what is useful for a
+plain ReLU network among those that have a base."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,14 @@ class Watch:
 
     :param say: a line of text. :param epoch: the network's name and the epoch. :param method: the name of the method at
         work, how many are done, of how many. :param sample: how many test samples that method has run so far.
+    :param size: how many samples each method will run, said once, first.
     """
 
     say: Callable[[str], None] = _ignore
     epoch: Callable[[str, Epoch], None] = _ignore
     method: Callable[[str, int, int], None] = _ignore
     sample: Callable[[int], None] = _ignore
+    size: Callable[[int], None] = _ignore
 
 
 def provenance(command: str, seed: int | None = None, **more: Any) -> dict[str, Any]:
@@ -94,26 +97,26 @@ def provenance(command: str, seed: int | None = None, **more: Any) -> dict[str, 
     }
 
 
-def choose(names: Sequence[str] | None, base: str | None = None, **fields: Any) -> dict[str, Method]:
+def choose(names: Sequence[str] | None, base: str | None = None, /, **fields: Any) -> dict[str, Method]:
     """Methods of :data:`NAMED` by name; ``None``: every method.
 
-    :param base: the method they are put upon, by name. :param fields: values for fields of theirs; ``None``: as it is.
-    :raises ValueError: for an unknown name, or a field that one of the methods does not have.
+    :param base: the method they are put upon, by name; with ``None``, that one and all that can be put upon it.
+    :param fields: values for fields of theirs, or of their bases, as words or as they are.
+    :raises ValueError: for an unknown name, a field that one of the methods does not have, or a value it cannot have.
     """
     if unknown := sorted({*(names or ()), *([base] if base else [])} - NAMED.keys()):
-        raise ValueError(f"got the methods {', '.join(unknown)}, expected some of {', '.join(NAMED)}.")
-    given: dict[str, Any] = {k: v for k, v in fields.items() if v is not None}
-    given |= {} if base is None else {"base": NAMED[base]()}
-    return {name: _with(name, NAMED[name](), given) for name in names or NAMED}
-
-
-def _with(name: str, method: Method, given: Mapping[str, Any]) -> Method:
-    known = {f.name for f in dataclasses.fields(method)}
-    if foreign := sorted(given.keys() - known):
-        raise ValueError(f"got {', '.join(foreign)} for {name}, expected only what it has: {', '.join(sorted(known))}.")
-    if "base" in given and isinstance(method, Upon):  # which takes pooling and fold from its base anew
-        given = {**given, "pooling": given["base"].pooling, "fold": given["base"].fold}
-    return replace(method, **given) if given else method
+        raise ValueError(
+            f"got the methods {', '.join(unknown)}, expected some of {', '.join(NAMED)}; choose among these."
+        )
+    made = {name: NAMED[name]() for name in names or NAMED}
+    if base is not None:
+        under = NAMED[base]()
+        if names is None:
+            above = {f"{name}-{base}": NAMED[name]() for name, kind in METHODS.items() if issubclass(kind, Upon)}
+            made = {base: under} | {name: put(method, under) for name, method in above.items()}
+        else:
+            made = {name: put(method, under) for name, method in made.items()}
+    return {name: told(method, fields) for name, method in made.items()}
 
 
 def train(
@@ -129,7 +132,7 @@ def train(
 
 def convert_all(
     networks: Mapping[str, nn.Module], split: Split, methods: Mapping[str, Method], steps: Sequence[int], watch: Watch,
-    skip: bool = True, kept: str | Path | None = None,
+    skip: bool = True, kept: str | Path | None = None, fresh: bool = False,
 ) -> tuple[list[MethodResult], dict[str, str]]:  # fmt: skip
     """Convert by each method from the first of the networks that it takes, and measure on the test part.
 
@@ -137,6 +140,7 @@ def convert_all(
     :param steps: T to read accuracy at.
     :param skip: leave a method out that takes none of them, and say so; else raise its refusal.
     :param kept: a folder where each result is left as soon as it is there; a run of the same goes on from it.
+    :param fresh: measure what is there already anew.
     :returns: the results under the methods' names, and why methods were left out, by name.
     :raises ValueError: if a method refuses every network and is not skipped, or no method is left.
     """
@@ -144,7 +148,8 @@ def convert_all(
     test, reason = split.test.batches(32), ""  # times T: what a layer puts out should not outgrow the cache by far
     results: list[MethodResult] = []
     left_out: dict[str, str] = {}
-    store = Results(kept)
+    store, again = Results(kept, fresh), list[str]()
+    watch.size(len(split.test.y))
     for done, (name, method) in enumerate(methods.items()):
         watch.method(name, done, len(methods))
         for kind, network in networks.items():
@@ -158,16 +163,21 @@ def convert_all(
                 origin = [f"source network: {kind}"] * (len(networks) > 1)
                 result = replace(report.results[0], method=name, notes=origin + report.results[0].notes)
                 store.put(place, result)
+            else:
+                again.append(name)
             results.append(result)
             break
         else:
             if not skip:
                 raise ValueError(reason)
             left_out[name] = reason
-            watch.say(f"{name} left out: {reason}")
+    for reason in dict.fromkeys(left_out.values()):  # several methods for one reason are one line
+        watch.say(f"{', '.join(name for name, why in left_out.items() if why == reason)} left out: {reason}")
     if not results:
         raise ValueError(reason)
     watch.method("done", len(methods), len(methods))
+    if again:
+        watch.say(f"not measured again, taken from {kept}: {', '.join(again)}")
     return results, left_out
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..measure import figures
+from ..measure import figures, looks
 from ..measure.energy import CONVENTIONS
-from ..measure.result import MethodResult, Report
+from ..measure.looks import groups
+from ..measure.result import LayerResult, MethodResult, Report
 from ..measure.store import whole
 
 if TYPE_CHECKING:
@@ -43,12 +44,7 @@ def page(report: Report) -> str:
     body = [
         f"<header><h1>{escape(report.title)}</h1><p>{escape(subtitle)}</p></header>",
         f'<section class="tiles">{"".join(_tiles(report))}</section>',
-        "<h2>Accuracy</h2>",
-        '<p class="lead">Top-1 accuracy in percent after T time steps, and of the deep network it was made from on the '
-        "same samples. Pre-run steps are spent before step 1, and counted in the energy, not in T. Seconds: conversion "
-        "with calibration.</p>",
-        f'<div class="card">{_accuracy_table(report)}</div>',
-        _card(drawn, "accuracy"),
+        *_accuracy(report, drawn),
         *_energy(report, drawn),
         *_layers(report, drawn),
         *_reproduce(report),
@@ -76,10 +72,10 @@ def svg(figure: matplotlib.figure.Figure) -> str:
         r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
     )
     for colour, name in (
-        (figures.INK, "ink"),
-        (figures.MUTED, "muted"),
-        (figures.RULE, "rule"),
-        (figures.PAPER, "paper"),
+        (looks.INK, "ink"),
+        (looks.MUTED, "muted"),
+        (looks.RULE, "rule"),
+        (looks.PAPER, "paper"),
     ):
         text = text.replace(colour, f"var(--{name})")
     return text.strip()
@@ -115,29 +111,47 @@ def _asides(result: MethodResult) -> str:
     return "".join(f", {p}" for p in parts)
 
 
+def _accuracy(report: Report, drawn: dict[str, str]) -> Iterable[str]:
+    yield "<h2>Accuracy</h2>"
+    yield (
+        '<p class="lead">Top-1 accuracy in percent after T time steps, and of the deep network it was made from on the '
+        "same samples. Pre-run steps are spent before step 1, and counted in the energy, not in T. Levels: values that "
+        "one spike can take besides 0. Causal: a layer can do step t before the one in front has done step t + 1. "
+        "Seconds: conversion with calibration.</p>"
+    )
+    if any(r.quantised for r in report.results):  # in a table of many it would be half of all numbers: shown on demand
+        checked = " checked" if len(groups(report.results)) == 1 else ""
+        yield (
+            f'<input type="checkbox" id="beside"{checked}><label for="beside">In small: <b>the deep network, as many '
+            "values</b>: its activations rounded to as many as T steps tell apart. What a method is below that, it "
+            "loses to spikes that come unevenly.</label>"
+        )
+    yield f'<div class="card wide">{_accuracy_table(report)}</div>'
+    yield _card(drawn, "accuracy")
+
+
 def _accuracy_table(report: Report) -> str:
     steps = sorted({t for r in report.results for t in r.steps})
     values = [a for r in report.results for a in r.accuracy]
     low, high = min(values, default=0.0), max([*values, *(r.source_accuracy for r in report.results)])
+    colours = figures.colours(report)
     head = ["method", *(f"T = {t}" for t in steps), "deep", "pre-run", "levels", "causal", "seconds"]
-    rows = []
-    for result, colour in zip(report.results, figures.colours(report), strict=True):
+
+    def row(i: int) -> str:
+        result = report.results[i]
         read = dict(zip(result.steps, result.accuracy, strict=True))
         beside = dict(zip(result.steps, result.quantised, strict=False))
-        cells = [f'<td><i class="dot" style="--dot:{colour}"></i>{escape(result.label)}</td>']
+        cells = [f'<td><i class="dot" style="--dot:{colours[i]}"></i>{escape(result.label)}</td>']
         for t in steps:
             heat = ((read[t] - low) / (high - low or 1)) ** 2 if t in read else 0.0
             rounded = f'<small class="beside">{beside[t]:.2f}</small>' if t in beside else ""
             heated = f'<td class="heat" style="--heat:{heat:.2f}">{read.get(t, 0.0):.2f}{rounded}</td>'
             cells.append(heated if t in read else "<td></td>")
-        cells += [
-            _td(f"{result.source_accuracy:.2f}"),
-            _td(result.pre or "–"),
-            _td(result.levels),
-            _td("yes" if result.causal else "no"),
-        ]
-        rows.append(f"<tr>{''.join(cells)}{_td(f'{result.seconds:.1f}')}</tr>")
-    return _table(head, rows)
+        causal = "yes" if result.causal else "no"
+        told = (f"{result.source_accuracy:.2f}", result.pre or "–", result.levels, causal, f"{result.seconds:.1f}")
+        return f"<tr>{''.join([*cells, *map(_td, told)])}</tr>"
+
+    return _table(head, _grouped(report, row, len(head)))
 
 
 def _energy(report: Report, drawn: dict[str, str]) -> Iterable[str]:
@@ -146,28 +160,32 @@ def _energy(report: Report, drawn: dict[str, str]) -> Iterable[str]:
         return
     yield "<h2>Energy per inference</h2>"
     yield (
-        '<p class="lead">Counted from the operations and spikes of this run under the conventions below; in brackets '
-        "the ratio to the deep network that the last column is of. Memory traffic is in none of them, and numbers "
-        "under different conventions do not compare.</p>"
+        '<p class="lead">Ratio to the deep network that the last column is of, and the energy itself, counted from the '
+        "operations and spikes of this run, steps before step 1 included, under one convention at a time. Numbers "
+        "under different conventions do not compare; memory traffic is in none of them.</p>"
     )
     yield _card(drawn, "energy")
     for place, convention in enumerate(conventions):
-        entries = [(r, r.energy[convention]) for r in report.results if convention in r.energy]
-        steps = sorted({t for _, e in entries for t in e["spiking"]})
-        rows = []
-        for result, entry in entries:
-            cells = [_td(result.label)]
+        entries = [r.energy.get(convention) for r in report.results]
+        steps = sorted({t for e in entries if e for t in e["spiking"]})
+        head = ["method", *(f"T = {t}" for t in steps), "deep"]
+
+        def row(i: int, entries: list[dict[str, Any] | None] = entries, steps: list[int] = steps) -> str:
+            if (entry := entries[i]) is None:
+                return ""
+            cells = [_td(report.results[i].label)]
             for t in steps:
-                value = entry["spiking"].get(t)
-                ratio = (
-                    f" <small>({_ratio(value / entry['deep'])})</small>" if value is not None and entry["deep"] else ""
+                value, deep = entry["spiking"].get(t), entry["deep"]
+                both = value is not None and deep
+                cells.append(
+                    f"<td>{_ratio(value / deep)} <small>{_joules(value)}</small></td>" if both else _td(_joules(value))
                 )
-                cells.append(f"<td>{_joules(value)}{ratio}</td>")
-            cells.append(_td(_joules(entry["deep"])))
-            rows.append(f"<tr>{''.join(cells)}</tr>")
-        source = entries[0][1].get("source") or next((c.source for c in CONVENTIONS if c.name == convention), "")
+            return f"<tr>{''.join(cells)}{_td(_joules(entry['deep']))}</tr>"
+
+        named = next((e["source"] for e in entries if e and e.get("source")), "")
+        source = named or next((c.source for c in CONVENTIONS if c.name == convention), "")
         about = f"<p>{escape(str(source))}</p>" if source else ""
-        table = _table(["method", *(f"T = {t}" for t in steps), "deep"], rows)
+        table = _table(head, _grouped(report, row, len(head)))
         opened = "" if place else " open"
         yield f"<details{opened}><summary>{escape(convention)}</summary>{about}{table}</details>"
 
@@ -179,22 +197,28 @@ def _layers(report: Report, drawn: dict[str, str]) -> Iterable[str]:
     yield (
         '<p class="lead">Error: distance between a layer’s mean output over the largest T and the deep network’s '
         "activation, relative to the activation. Rate: spikes per neuron and step. ACs: additions actually caused by "
-        "spikes over all steps, per sample; MACs: multiply-accumulates of one dense pass.</p>"
+        "spikes over all steps, per sample; MACs: multiply-accumulates of one dense pass. What is computed in "
+        "floating point at every step is in no energy.</p>"
     )
     yield from (_card(drawn, name) for name in ("error", "rate", "offset"))
     head = ["layer", "kind", "neurons", "error", "rate", "threshold", "MACs", "ACs"]
     for result in report.results:
-        rows = [
-            "<tr>" + "".join(map(_td, (x.name, x.kind, f"{x.neurons:,}", _number(x.error), _number(x.rate),
-                                       _number(x.threshold), _count(x.macs), _count(x.acs)))) + "</tr>"
-            for x in result.layers
-        ]  # fmt: skip
+        rows = [_layer(x) for x in result.layers]
         notes = "".join(f"<li>{escape(n)}</li>" for n in result.notes)
         tags = "".join(f'<span class="tag">{escape(a)}</span>' for a in _asides(result).split(", ") if a)
         yield (
             f"<details><summary>{escape(result.label)}{tags}</summary>"
             f"{f'<ul>{notes}</ul>' if notes else ''}{_table(head, rows, text=2) if rows else ''}</details>"
         )
+
+
+def _layer(x: LayerResult) -> str:
+    """A row; of a function that is no product and no neuron, what it is instead of empty cells."""
+    first = f'{_td(x.name)}<td class="text">{escape(x.kind)}</td>{_td(f"{x.neurons:,}")}'
+    if x.macs is None and x.rate is None:
+        return f'<tr class="float">{first}<td colspan="5">computed in floating point, at every step</td></tr>'
+    told = (_number(x.error), _number(x.rate), _number(x.threshold), _count(x.macs), _count(x.acs))
+    return f"<tr>{first}{''.join(map(_td, told))}</tr>"
 
 
 def _reproduce(report: Report) -> Iterable[str]:
@@ -217,6 +241,17 @@ def _tile(value: str, what: str, how: str) -> str:
 
 def _card(drawn: dict[str, str], name: str) -> str:
     return f'<div class="card">{drawn[name]}</div>' if name in drawn else ""
+
+
+def _grouped(report: Report, row: Callable[[int], str], columns: int) -> list[str]:
+    """A row per method, in families where there are many, as in the figures."""
+    rows: list[str] = []
+    for name, places in groups(report.results):
+        made = [text for text in map(row, places) if text]
+        if name and made:
+            rows.append(f'<tr class="family"><th colspan="{columns}">{escape(name)}</th></tr>')
+        rows += made
+    return rows
 
 
 def _table(head: list[str], rows: list[str], text: int = 1) -> str:
