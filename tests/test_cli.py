@@ -175,7 +175,6 @@ STOPPED = """
 import sys, time
 from spikeworks import cli
 from spikeworks.recipes import run
-from spikeworks.recipes.options import names_of, told
 
 def slow(*arguments, real=run.convert, **more):
     time.sleep(1)

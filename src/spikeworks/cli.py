@@ -99,7 +99,8 @@ def convert(
     Parameters
     ----------
     model
-        package.module:factory or path/to/file.py:factory, a function without arguments that returns the network
+        package.module:factory or path/to/file.py:factory, a function without arguments that returns the network; or
+        recipe:activation, e.g. convert_cifar10_vgg:QCFS, with weights that the recipe has left in its folder
     data
         a folder with one folder of images per class (or train/ and test/ of them), an .npz file with x and y (or
         x_train, y_train, x_test, y_test), or fashion_mnist, cifar10 (under $SPIKEWORKS_DATA), digits
@@ -212,7 +213,7 @@ def recipe(
     name
         of the recipe
     out
-        folder for the report and, while training, the checkpoint that a stopped run goes on from
+        folder for the report, the trained weights, and the checkpoint and results that a stopped run goes on from
     seed
         of the weights, the order of training and the augmentation
     method

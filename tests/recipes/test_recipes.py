@@ -15,6 +15,8 @@ from spikeworks.measure import Report
 from spikeworks.recipes import ALL, run
 from spikeworks.recipes.data import digits
 from spikeworks.recipes.digits import network
+from spikeworks.recipes.sources import open_network
+from spikeworks.train import accuracy
 
 
 def made(kind: str, seed: int) -> nn.Module:
@@ -42,8 +44,14 @@ def test_a_recipe_runs_and_repeats(name: str, tmp_path: Path, monkeypatch: pytes
     assert first.meta["seed"] == 1
     assert trained == list(run.ACTIVATIONS)
     assert sorted(p.name for p in (tmp_path / "first").iterdir()) == sorted(
-        ["results", *(f"training.{kind}.safetensors" for kind in run.ACTIVATIONS)]
+        ["results", "weights.RNL+RIL.safetensors"]
+        + [f"{what}.{kind}.safetensors" for kind in run.ACTIVATIONS for what in ("training", "weights")]
     )
+    split = run.few(ALL[name].split(), 32, 20)
+    deep = open_network(f"{name}:QCFS", tmp_path / "first" / "weights.QCFS.safetensors")
+    assert accuracy(deep, split.test) == next(r for r in first.results if r.method == "qcfs").source_accuracy
+    with pytest.raises(ValueError, match=r"got the activation 'GELU', expected one of ReLU, Clip"):
+        open_network(f"{name}:GELU")
     assert [r.method for r in first.results] == [*run.NAMED, "rnl-ril"]
     only = ["max", "tcl", "qcfs"]  # each takes another network; the others would say nothing more
     expected = {name: numbers(first)[name] for name in only}

@@ -1,8 +1,5 @@
 """Full runs, one file per result: a function that trains, converts, measures and returns the report."""
 
-from collections.abc import Callable
-
-from ..measure.result import Report
 from . import (
     convert_cifar10_resnet,
     convert_cifar10_vgg,
@@ -12,8 +9,9 @@ from . import (
     convert_fashion_vit,
     digits,
 )
+from .run import Comparison
 
-ALL: dict[str, Callable[..., Report]] = {
+ALL: dict[str, Comparison] = {
     "digits": digits.run,
     "convert_fashion_vgg": convert_fashion_vgg.run,
     "convert_fashion_rnl": convert_fashion_rnl.run,

@@ -18,7 +18,7 @@ from torch import nn
 from ..convert import COS, LTB, METHODS, OPI, SRP, Group, Method, Robust, activation, convert
 from ..convert.methods import Upon
 from ..measure.result import MethodResult, Report
-from ..train import Data, Epoch, Plan, RateInference, fit, fit_rate_inference
+from ..train import Data, Epoch, Plan, RateInference, fit, fit_rate_inference, save_weights
 from ..train.fit import Augment
 from .data import Split
 from .options import put, told
@@ -130,6 +130,13 @@ def train(
             lambda e, name=name: watch.epoch(name, e), place)  # fmt: skip
 
 
+def keep(networks: Mapping[str, nn.Module], folder: Path | None) -> None:
+    """Leave the weights of each in a folder, ``weights.QCFS.safetensors``; ``None``: nowhere."""
+    for name, network in networks.items():
+        if folder is not None:
+            save_weights(network, folder / f"weights.{name.replace(' ', '')}.safetensors")
+
+
 def convert_all(
     networks: Mapping[str, nn.Module], split: Split, methods: Mapping[str, Method], steps: Sequence[int], watch: Watch,
     skip: bool = True, kept: str | Path | None = None, fresh: bool = False,
@@ -222,7 +229,8 @@ class Comparison:
 
         :param seed: of weights, order and augmentation; the split is fixed. :param quick: only to see whether it runs.
         :param watch: who is told what happens. :param command: what was typed, for the report.
-        :param checkpoint: where training leaves what it needs to go on, ``.safetensors``.
+        :param checkpoint: where training leaves what it needs to go on, ``.safetensors``; the weights, when trained,
+            lie beside it, for :func:`~spikeworks.recipes.sources.open_network`, and so do results.
         :param only: the methods to compare, by name, and the networks they need to train; ``None``: all.
         :raises ValueError: if the data are not there, a method is unknown, or the checkpoint is of another run.
         """
@@ -231,15 +239,18 @@ class Comparison:
         if quick:
             split, plan, read = self.taste(split, plan)
         networks = {
-            kind: self.network(factory, torch.Generator().manual_seed(seed))
-            for kind, factory in self.activations.items()
+            kind: self.untrained(kind, seed)
+            for kind in self.activations
             if only is None or kind in {self._network(method) for method in methods.values()}
         }
         train(networks, split, plan, seed, watch, self.augment, checkpoint)
-        kept = None if checkpoint is None else Path(checkpoint).parent / "results"
+        folder = None if checkpoint is None else Path(checkpoint).parent
+        kept = None if folder is None else folder / "results"
+        keep(networks, folder)
         results, left_out = convert_all(networks, split, methods, self.steps[:read], watch, kept=kept)
         if "RNL" in networks:
             tuned = self._second_stage(networks["RNL"], split, seed, quick, watch)
+            keep({TUNED: tuned}, folder)
             last = {"rnl-ril": METHODS["rnl"]()}
             (found,), _ = convert_all({TUNED: tuned}, split, last, self.steps[:read], watch, kept=kept)
             results.append(replace(found, label=TUNED))
@@ -249,6 +260,15 @@ class Comparison:
             **omitted(left_out),
         )  # fmt: skip
         return Report(self.title, results, about)
+
+    def untrained(self, kind: str, seed: int = 0) -> nn.Module:
+        """The network with one of its activations, by name, as training starts from it.
+
+        :raises ValueError: if it is not trained with that activation.
+        """
+        if kind not in self.activations:
+            raise ValueError(f"{self.name} got the activation {kind!r}, expected one of {', '.join(self.activations)}.")
+        return self.network(self.activations[kind], torch.Generator().manual_seed(seed))
 
     def _chosen(self, only: Sequence[str] | None) -> dict[str, Method]:
         known = self.methods()

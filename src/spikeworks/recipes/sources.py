@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..train import Data, load_weights
+from . import ALL as RECIPES
 from .data import ALL, Normalise, Split, read_npz
 from .images import read_folder
 
@@ -26,13 +27,21 @@ def open_network(name: str, weights: str | Path | None = None) -> nn.Module:
     """Call a factory without arguments and load weights into what it returns, in eval mode.
 
     :param name: ``package.module:factory`` or ``path/to/file.py:factory``; as with ``python -m`` and ``python``, what
-        lies in the current folder, or beside the file, can be imported.
+        lies in the current folder, or beside the file, can be imported. Or the network of a recipe and its activation,
+        ``convert_cifar10_vgg:QCFS``, whose weights the recipe has left in its folder.
     :param weights: a ``.safetensors`` file.
     :raises ValueError: if the name does not lead to a factory of an ``nn.Module``, or the weights do not fit it.
     """
     place, _, factory = name.rpartition(":")
     if not place or not factory.isidentifier():
         raise ValueError(f"MODEL got {name!r}, expected package.module:factory or path/to/file.py:factory.")
+    network = RECIPES[place].untrained(factory) if place in RECIPES else _made(name, place, factory)
+    if weights is not None:
+        load_weights(network, weights)
+    return network.eval()
+
+
+def _made(name: str, place: str, factory: str) -> nn.Module:
     is_file = place.endswith(".py")
     with _importable(Path(place).parent if is_file else Path()):
         module = _from_file(Path(place)) if is_file else _from_package(place)
@@ -47,9 +56,7 @@ def open_network(name: str, weights: str | Path | None = None) -> nn.Module:
             ) from error
     if not isinstance(network, nn.Module):
         raise ValueError(f"MODEL {name!r} returned {type(network).__name__}, expected an nn.Module.")
-    if weights is not None:
-        load_weights(network, weights)
-    return network.eval()
+    return network
 
 
 def open_data(name: str, mean: Iterable[float] = (), std: Iterable[float] = ()) -> Split:
