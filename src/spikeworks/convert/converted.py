@@ -44,12 +44,13 @@ class Converted(nn.Module):
     :param method: how it was made; gives the schedule and the coding.
     :param specs: what each site was given, for reports.
     :param executor: ``"window"`` (fast) or ``"step"`` (the causal reference); the results agree.
+    :param example: one input ``[1, ...]``, by whose sizes the deep network was traced, where it had to be.
     :raises ValueError: for an executor that the method's schedule cannot run by.
     """
 
     def __init__(
         self, network: fx.GraphModule, method: Method, specs: Specs | None = None,
-        executor: Literal["window", "step"] = "window",
+        executor: Literal["window", "step"] = "window", example: Tensor | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         if executor not in EXECUTORS:
@@ -59,8 +60,8 @@ class Converted(nn.Module):
                 f"Converted got executor='step' for {method.label}, in which a layer waits for several steps of the "
                 "one before, expected 'window'; choose it, or scope='global'."
             )
-        self.network, self.method, self.specs, self.executor = network, method, specs or {}, executor
-        self.example: Tensor | None = None  # by whose sizes the deep network was traced, where it had to be
+        self.network, self.method, self.specs, self.example = network, method, specs or {}, example
+        self.executor: Literal["window", "step"] = executor
 
     @property
     def sites(self) -> list[str]:
@@ -152,8 +153,7 @@ class Converted(nn.Module):
         :param sample: ``[B, ...]``, of the size to be expected. :param steps: T of the run that layers are timed in.
         """
         method = self.method if steps is None else replace(self.method, steps=steps)
-        twin = Converted(self.network, method, self.specs)
-        twin.executor = self.executor
+        twin = Converted(self.network, method, self.specs, self.executor, self.example)
         made, plan = accelerate(twin, sample, precision)
         made.method = self.method
         return made, plan

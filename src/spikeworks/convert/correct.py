@@ -22,7 +22,6 @@ from .execute import WINDOW, window
 from .graph import sites, until
 from .observe import Means, Visitor, axes, finite, rows, spread
 from .pool import Pooling
-from .tune import weights as weights
 
 
 def scaled(specs: Specs, alpha: float) -> Specs:

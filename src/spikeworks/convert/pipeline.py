@@ -61,8 +61,8 @@ def convert(
     if x is not None:
         verify(None if method.pooling == "avg" else network, ann, x, "convert")
     network, specs = method.refine(network, method.thresholds(network, calibration), calibration)
-    snn = Converted(spiking(network, specs, method.pooling, method.coding, method.layer), method, specs, executor)
-    snn.example = example
+    neurons = spiking(network, specs, method.pooling, method.coding, method.layer)
+    snn = Converted(neurons, method, specs, executor, example)
     seconds = time.perf_counter() - began
     title = f"{type(ann).__name__}: {method.describe(network)}"
     notes = []
