@@ -171,6 +171,11 @@ def test_every_method_upon_one_base(place: Path) -> None:
     assert [r.method for r in load_report("here/report.json").results] == list(chosen)
 
 
+def test_a_recipe_reads_accuracy_where_asked(place: Path) -> None:
+    typed("recipe digits --quick --method max --steps 4 2 --out here")
+    assert load_report("here/report.json").results[0].steps == [2, 4]
+
+
 STOPPED = """
 import sys, time
 from spikeworks import cli

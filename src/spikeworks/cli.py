@@ -132,10 +132,7 @@ def convert(
 
     _own_the_process()
     console = _console()
-    asked = ",".join(steps or map(str, run.STEPS))
-    read_at = [int(t) for t in _numbers(asked, "--steps") if t.is_integer() and t >= 1]
-    if len(read_at) != len(asked.split(",")):
-        raise ValueError(f"--steps got {asked!r}, expected whole numbers from 1, e.g. 1 2 4 8.")
+    read_at = _steps(steps) or list(run.STEPS)
     if method is None and field:
         raise ValueError(f"convert got {_dashed(field)} and no --method that has it, expected both; name the method.")
     if method is not None and compare:
@@ -146,7 +143,7 @@ def convert(
     sources.check_fit(network, split)
     with _writable(out), terminal.watching(console) as watch:
         results, left_out = run.convert_all(
-            {"network": network}, split, methods, sorted(set(read_at)), watch, method is None, out / "results", fresh
+            {"network": network}, split, methods, read_at, watch, method is None, out / "results", fresh
         )
     about = run.provenance(_command(), network=model, data=f"{split.name}, {len(split.test.y)} test samples",
                            **run.omitted(left_out))  # fmt: skip
@@ -204,8 +201,9 @@ def analyse(
 
 
 def recipe(
-    name: str, /, *, out: Path | None = None, seed: int = 0, method: list[str] | None = None, quick: bool = False
-) -> None:
+    name: str, /, *, out: Path | None = None, seed: int = 0, method: list[str] | None = None,
+    steps: list[str] | None = None, quick: bool = False,
+) -> None:  # fmt: skip
     """Train, convert and measure as a published result is; without a right name it lists them.
 
     Parameters
@@ -218,6 +216,8 @@ def recipe(
         of the weights, the order of training and the augmentation
     method
         the methods to compare; only the networks that these take are trained; default: all
+    steps
+        the T to read accuracy at; default: the recipe's
     quick
         a few batches: does it run?
     """
@@ -229,9 +229,10 @@ def recipe(
     _own_the_process()
     console = _console()
     out = out or Path(f"spikeworks-{name}-{seed}")
+    chosen = replace(ALL[name], steps=tuple(_steps(steps) or ALL[name].steps))
     with _writable(out), terminal.watching(console) as watch:
         kept = None if quick else out / "training.safetensors"
-        report = ALL[name](seed, quick=quick, watch=watch, command=_command(), checkpoint=kept, only=method)
+        report = chosen(seed, quick=quick, watch=watch, command=_command(), checkpoint=kept, only=method)
     terminal.deliver(console, report, out)
 
 
@@ -318,6 +319,15 @@ def _console() -> rich.console.Console:
 
 def _command() -> str:
     return shlex.join(["spikeworks", *sys.argv[1:]])
+
+
+def _steps(words: list[str] | None) -> list[int]:
+    """Time steps as typed, in order: ``1 2 4``, ``1,2,4``; none if none were."""
+    asked = ",".join(words or ())
+    found = _numbers(asked, "--steps")
+    if not all(t.is_integer() and t >= 1 for t in found):
+        raise ValueError(f"--steps got {asked!r}, expected whole numbers from 1, e.g. 1 2 4 8.")
+    return sorted({int(t) for t in found})
 
 
 def _numbers(text: str, option: str) -> list[float]:
