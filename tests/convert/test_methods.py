@@ -18,6 +18,7 @@ from spikeworks.convert import (
     OPI,
     QCFS,
     TCL,
+    Calibration,
     Max,
     Robust,
     ThresholdBalancing,
@@ -181,6 +182,15 @@ def test_composition_reaches_calibrated_methods() -> None:
         assert torch.equal(a.threshold, b.threshold)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="training data"):
         convert(relu(), OPI(Robust()))
+
+
+def test_a_start_for_each_neuron_can_be_reported() -> None:
+    """Neurons started where a correction or a draw puts them count to no activation's levels: offsets are not asked."""
+    for method in (OPI(QCFS(), initial="gaussian"), Calibration(steps=4)):
+        snn, _ = convert(qcfs(), method, training())
+        result = evaluate(snn, qcfs(), held_out(), (4,))
+        assert result.accuracy[0] > 60
+        assert all(layer.offset is None for layer in result.layers)
 
 
 def test_folded_networks_spike_alike() -> None:

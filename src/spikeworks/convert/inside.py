@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -151,6 +152,7 @@ def _matched(source: fx.GraphModule, snn: Converted, name: str) -> tuple[int, fl
     if not isinstance(kind, QCFS) or not isinstance(layer, Spiking):
         return None
     threshold, bound = torch.as_tensor(layer.threshold), float(kind.threshold())
-    half = layer.neuron.parameters.get("fraction") == 0.5 and layer.neuron.options.get("rule") == ONCE
+    start = torch.as_tensor(layer.neuron.parameters.get("fraction", math.nan))  # one, or one per neuron
+    half = bool((start == 0.5).all()) and layer.neuron.options.get("rule") == ONCE
     same = threshold.numel() == 1 and float(threshold) == bound and half
     return (int(kind.levels or 0), bound) if same else None
