@@ -17,14 +17,25 @@ early, and for seed 2 changes nothing. Runs of the first stage come 3 points und
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+from torch import nn
+
+from ..models import vgg9
 from .convert_fashion_vgg import run as comparison
 from .data import Split, fashion_mnist
 from .run import ACTIVATIONS, choose
 
 STEPS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 112, 128, 160, 192)
 """The T at which accuracy is read."""
+
+
+def network(activation: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
+    """That of ``convert_fashion_vgg``, its hidden layer normalised, too: statistics follow thresholds everywhere."""
+    return vgg9(10, activation=activation, in_channels=1, image=28, width=0.25, hidden=(128,),
+                norm_hidden=nn.BatchNorm1d, generator=generator)  # fmt: skip
 
 
 def thousand() -> Split:
@@ -35,7 +46,7 @@ def thousand() -> Split:
 
 run = replace(
     comparison, name="convert_fashion_rnl", title="Fashion-MNIST, VGG-9: thresholds learned against thresholds found",
-    split=thousand, activations={kind: ACTIVATIONS[kind] for kind in ("ReLU", "RNL")},
+    split=thousand, network=network, activations={kind: ACTIVATIONS[kind] for kind in ("ReLU", "RNL")},
     methods=lambda: choose(["max", "robust", "opi-robust", "rnl"]), steps=STEPS,
 )  # fmt: skip
 """Train the network with ReLU and with RNL, tune the latter, convert, measure up to T = 192."""
