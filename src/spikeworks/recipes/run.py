@@ -54,8 +54,8 @@ TUNED = "RNL + RIL"
 """The network with RNL after its second stage."""
 
 TUNE = RateInference(epochs=2, batch=128, weight=0.1, shared=False, tolerance=3.0)
-"""How that stage goes: λ as published for VGG. One p for all layers, as published, costs these small, briefly trained
-networks 20 points at once; one for each does not."""
+"""How that stage goes: λ as published for VGG. One p for each layer: with one for all, as published, these small,
+briefly trained networks lose far more, see ``convert_fashion_rnl``."""
 
 NAMED: dict[str, Callable[[], Method]] = {
     **METHODS,
