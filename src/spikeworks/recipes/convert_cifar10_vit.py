@@ -1,6 +1,6 @@
 """CIFAR-10: the small vision transformer of ``convert_fashion_vit``, converted without training.
 
-Not measured yet: a run takes some forty minutes on two cores.
+Not measured yet over several seeds.
 """
 
 from __future__ import annotations
