@@ -1,7 +1,8 @@
 """CIFAR-10: ResNet-20, trained with QCFS, converted by what stands on it.
 
 Top-1 in % on the 10,000 test images, mean ± standard deviation over seeds 0, 1 and 2
-(``spikeworks recipe convert_cifar10_resnet --seed N --method qcfs srp cos --steps 1 2 4 8``, then ``spikeworks spread``):
+(``spikeworks recipe convert_cifar10_resnet --seed N --method qcfs srp cos --steps 1 2 4 8``, then ``spikeworks
+spread``):
 
 | method               | before | T=1        | T=2        | T=4        | T=8        | deep       |
 |----------------------|--------|------------|------------|------------|------------|------------|
