@@ -18,8 +18,8 @@ import annotated
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "spikeworks"
 ROOMS = (
-    "neurons", "layers", "models", "quality", "cluster", "events", "camera", "measure", "convert", "train", "deploy",
-    "recipes", "view", "cli", "__main__",
+    "disk", "neurons", "layers", "models", "quality", "cluster", "events", "camera", "measure", "convert", "train",
+    "deploy", "recipes", "view", "cli", "__main__",
 )  # fmt: skip
 """A room imports only from rooms before it; only the command line goes through the door, ``spikeworks/__init__.py``."""
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from spikeworks.disk import whole
 from spikeworks.measure import figures
 from spikeworks.measure.looks import FAMILIES, PALETTE, groups, looks
 from spikeworks.measure.result import Report
-from spikeworks.measure.store import load_report, save_report, whole
+from spikeworks.measure.store import load_report, save_report
 from view.hand_made import STEPS, method
 
 

@@ -24,6 +24,5 @@ from .spread import Spread as Spread
 from .spread import spread as spread
 from .store import load_report as load_report
 from .store import save_report as save_report
-from .store import whole as whole
 from .watch import plot_neuron as plot_neuron
 from .watch import watch as watch

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..disk import whole
 from .curves import FitCurve
-from .store import whole
 
 CASES = ("deep 0 < spiking", "0 < deep < spiking", "spiking 0 < deep", "0 < spiking < deep")
 """The four kinds of unevenness, by counts: the deep network's activation asks for one, the spiking network emitted

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..disk import whole
 from .looks import INK, MUTED, PAPER, RULE, groups, looks
 from .result import LayerResult, MethodResult, Report
-from .store import whole
 
 if TYPE_CHECKING:
     import matplotlib.axes

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..measure.store import whole
+from ..disk import whole
 
 
 def save_weights(network: nn.Module, path: str | Path) -> None:

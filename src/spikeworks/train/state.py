@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from ..disk import whole
 from ..layers import RecurrentState
 from ..layers.parallel import MaskedState
-from ..measure.store import whole
 from ..neurons.neuron import state_type
 from .checkpoint import read
 

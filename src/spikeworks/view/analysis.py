@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
+from ..disk import whole
 from ..measure.analysis import CASES, Analysis, LayerAnalysis, Reference
 from ..measure.analysis_figures import AGAINST, analysis_figures
 from ..measure.result import Report
-from ..measure.store import whole
 from .report import _card, _number, _reproduce, _table, _td, _tile, svg
 
 

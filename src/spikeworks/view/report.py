@@ -10,11 +10,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..disk import whole
 from ..measure import figures, looks
 from ..measure.energy import CONVENTIONS
 from ..measure.looks import groups
 from ..measure.result import LayerResult, MethodResult, Report
-from ..measure.store import whole
 
 if TYPE_CHECKING:
     import matplotlib.figure
