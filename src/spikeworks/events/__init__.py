@@ -1,9 +1,55 @@
 """Streams of events (t, x, y, p): read, written, cut, framed, augmented, simulated."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .augment import Augmentation as Augmentation
+from .augment import Compose as Compose
+from .augment import OneOf as OneOf
+from .augment import RandomApply as RandomApply
+from .augment import nda as nda
+from .drop import Cutout as Cutout
+from .drop import DropArea as DropArea
+from .drop import DropRandom as DropRandom
+from .drop import DropTime as DropTime
+from .drop import EventDrop as EventDrop
 from .files import EventFile as EventFile
 from .files import open as open
 from .files import read as read
 from .files import write as write
+from .filters import BackgroundActivity as BackgroundActivity
+from .filters import HotPixel as HotPixel
+from .filters import Refractory as Refractory
+from .geometry import Crop as Crop
+from .geometry import Flip as Flip
+from .geometry import Resize as Resize
+from .geometry import Roll as Roll
+from .geometry import Rotate as Rotate
+from .geometry import Shear as Shear
+from .geometry import SpaceJitter as SpaceJitter
+from .geometry import Translate as Translate
+from .mix import EventMix as EventMix
+from .retime import ReverseTime as ReverseTime
+from .retime import TimeJitter as TimeJitter
+from .retime import TimeScale as TimeScale
 from .stream import EventStream as EventStream
 from .stream import concatenate as concatenate
 from .stream import empty as empty
+
+if TYPE_CHECKING:
+    from . import frames as frames
+    from . import represent as represent
+else:  # they import torch, which reading files need not wait for
+
+    def __getattr__(name):
+        if name in ("frames", "represent"):
+            from importlib import import_module
+
+            return import_module(f".{name}", __name__)
+        raise AttributeError(
+            f"spikeworks.events got the name {name!r}, expected one that dir(spikeworks.events) lists."
+        )
+
+    def __dir__():
+        return sorted({*globals(), "frames", "represent"})
