@@ -30,9 +30,15 @@ from .geometry import Shear as Shear
 from .geometry import SpaceJitter as SpaceJitter
 from .geometry import Translate as Translate
 from .mix import EventMix as EventMix
+from .moving import CLOSED_LOOP as CLOSED_LOOP
+from .moving import SACCADES as SACCADES
+from .moving import moving as moving
 from .retime import ReverseTime as ReverseTime
 from .retime import TimeJitter as TimeJitter
 from .retime import TimeScale as TimeScale
+from .simulate import DVS as DVS
+from .simulate import simulate as simulate
+from .simulate import simulate_blocks as simulate_blocks
 from .stream import EventStream as EventStream
 from .stream import concatenate as concatenate
 from .stream import empty as empty
