@@ -206,7 +206,7 @@ def test_the_door_leads_to_every_name() -> None:
 
     imports = [node for node in ast.walk(_tree("spikeworks")) if isinstance(node, ast.ImportFrom) and node.level]
     promised = {alias.name for node in imports for alias in node.names} - {"*"}  # what type checkers see
-    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} - {"cli"}  # typed, not called
     assert rooms <= promised <= set(dir(spikeworks))
     for name in dir(spikeworks):
         assert hasattr(spikeworks, name)

@@ -23,7 +23,7 @@ ALL = [
     ev.TimeJitter(300.0), ev.TimeScale(), ev.ReverseTime(), ev.Refractory(100), ev.BackgroundActivity(100),
     ev.HotPixel(4000.0), ev.nda(), ev.Compose(), ev.RandomApply(ev.Flip()), ev.OneOf(ev.Flip(), ev.Roll()),
 ]  # fmt: skip
-EACH = pytest.mark.parametrize("augmentation", ALL, ids=repr)
+EACH = pytest.mark.parametrize("augmentation", ALL, ids=lambda value: repr(value).partition(" at 0x")[0])
 
 
 def seed(number: int = 0) -> np.random.Generator:
@@ -57,7 +57,7 @@ def test_nothing_in_nothing_out(augmentation: ev.Augmentation) -> None:
     ev.Resize(W, H), ev.DropTime((0.0,)), ev.DropArea((0.0,)), ev.DropRandom((0.0,)), ev.Cutout(3, 0),
     ev.TimeJitter(0.0), ev.TimeScale(1.0, 1.0), ev.Refractory(0), ev.HotPixel(1e9), ev.Compose(),
     ev.RandomApply(ev.Flip(), 0.0), ev.Rotate((360.0, 360.0)), ev.Roll((W, W), (-H, -H)),
-], ids=repr)  # fmt: skip
+], ids=lambda value: repr(value).partition(" at 0x")[0])  # fmt: skip
 def test_identities(identity: ev.Augmentation) -> None:
     for s in (stream(), stream(200, ordered=False) if not isinstance(identity, ev.Refractory) else stream(200)):
         assert same(identity(s, seed(3)), s)
@@ -69,7 +69,7 @@ def test_identities(identity: ev.Augmentation) -> None:
     (ev.Roll((5, 5), (-3, -3)), ev.Roll((-5, -5), (3, 3))),
     (ev.Rotate((180.0, 180.0)), ev.Rotate((180.0, 180.0))), (ev.TimeScale(4.0, 4.0), ev.TimeScale(0.25, 0.25)),
     (ev.Rotate((180.0, 180.0)), ev.Compose(ev.Flip("x"), ev.Flip("y"))),
-], ids=repr)  # fmt: skip
+], ids=lambda value: repr(value).partition(" at 0x")[0])  # fmt: skip
 def test_there_and_back(there: ev.Augmentation, back: ev.Augmentation) -> None:
     for s in (stream(), stream(ordered=False)):
         assert same(back(there(s, seed(1)), seed(2)), s)
@@ -89,7 +89,7 @@ def test_there_and_back(there: ev.Augmentation, back: ev.Augmentation) -> None:
     (ev.Resize(5, 4, thin=False), lambda x, y: (x * 5 // W, y * 4 // H)),
     (ev.Resize(29, 9), lambda x, y: (x * 29 // W, y * 9 // H)),
     (ev.Crop(6, 2, random=False), lambda x, y: (x - 3, y - 2)),
-], ids=repr)  # fmt: skip
+], ids=lambda value: repr(value).partition(" at 0x")[0])  # fmt: skip
 def test_geometry_is_the_loop_and_drops_what_leaves(augmentation, rule) -> None:
     s = stream()
     made = augmentation(s, seed())

@@ -310,7 +310,7 @@ def test_every_truncation(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("count", [800, pytest.param(20000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [800, pytest.param(6000, marks=pytest.mark.slow)])
 def test_mutations(tmp_path: Path, name: str, count: int) -> None:
     path = written(tmp_path, drawn(90, 601, 403, 30_000_000), name)
     assert 0 < mutations(path, count) < count

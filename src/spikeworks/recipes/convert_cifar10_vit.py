@@ -1,6 +1,14 @@
 """CIFAR-10: the small vision transformer of ``convert_fashion_vit``, converted without training.
 
-Not measured yet over several seeds.
+Top-1 in % on the 10,000 test images, seed 0 (``spikeworks recipe convert_cifar10_vit --method ecmt ecmt-q0.97 dcgs
+sta``), and energy against the deep network's (45 nm, first layer once):
+
+| method            | T=1         | T=2         | T=4         | T=6         | T=8         | deep |
+|-------------------|-------------|-------------|-------------|-------------|-------------|------|
+| ECMT (±8, q=0.99) | 20.7 (0.06) | 62.8 (0.15) | 72.4 (0.34) | 73.8 (0.54) | 73.8 (0.74) | 74.1 |
+| ECMT (±8, q=0.97) | 45.3 (0.08) | 69.0 (0.18) | 72.9 (0.39) | 74.1 (0.61) | 74.3 (0.83) | 74.1 |
+| DCGS (±8)         | 70.4 (0.19) | 73.7 (0.41) | 74.2 (0.70) | 74.1 (0.81) | 74.1 (0.89) | 74.1 |
+| STA (±8)          | 69.6 (0.20) | 74.0 (0.41) | 74.2 (0.62) | 74.2 (0.63) | 74.2 (0.63) | 74.1 |
 """
 
 from __future__ import annotations

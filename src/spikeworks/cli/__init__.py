@@ -1,0 +1,77 @@
+"""The front door of ``spikeworks``, one function per command. They import what they need when they run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from . import convert, events, machine, recipe
+
+EXTRAS = {
+    "cyclopts": "cli",
+    "rich": "cli",
+    "safetensors": "cli",
+    "matplotlib": "view",
+    "sklearn": "demo",
+    "PIL": "data",
+    "h5py": "events",
+    "lz4": "events",
+    "zstandard": "events",
+}
+"""Optional library → the extra that brings it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line. Exit status 0: done; 2: bad input, said in one sentence; 130: interrupted."""
+    try:
+        import cyclopts
+
+        several = cyclopts.Parameter(consume_multiple=True)  # --steps 1 2 4
+        app = cyclopts.App(
+            "spikeworks", help=HELP, version=_version, help_format="plaintext", default_parameter=several,
+            suppress_keyboard_interrupt=False,
+        )  # fmt: skip
+        for command in COMMANDS:
+            app.command(command)
+        inside = cyclopts.App("events", help=events.HELP, default_parameter=several)
+        for command in events.COMMANDS:
+            inside.command(command)
+        app.command(inside)
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except KeyboardInterrupt:
+        typed = list(sys.argv[1:] if arguments is None else arguments)
+        goes_on = typed[:1] in (["convert"], ["recipe"])
+        _leave(130, "interrupted" + "; the same command goes on where it was" * goes_on)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _leave(2, f"this needs {error.name}, which is not installed: pip install 'spikeworks[{extra}]'")
+    except (ValueError, OSError) as error:
+        _leave(2, str(error))
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "cyclopts":
+            raise
+        _leave(2, " ".join(str(error).split()) or "the command line cannot be read; see spikeworks --help")
+
+
+HELP = """\
+Spiking neural networks, whole: convert a trained network, measure what it costs and gives, and look at it.
+
+Start with: spikeworks demo
+"""
+
+
+COMMANDS = (recipe.demo, convert.convert, convert.analyse, recipe.recipe, recipe.spread, machine.bench, machine.info)
+
+
+def _version() -> str:
+    from .. import __version__
+
+    return __version__
+
+
+def _leave(status: int, sentence: str) -> Any:
+    sys.stderr.write(f"spikeworks: {sentence}\n")
+    raise SystemExit(status)
