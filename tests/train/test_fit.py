@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +19,7 @@ from torch import Tensor, nn
 from spikeworks.layers import SNN, Spiking
 from spikeworks.neurons import LIF
 from spikeworks.train import Data, Epoch, Plan, accuracy, fit, load_weights, save_weights
+from spikeworks.train.average import Average
 from spikeworks.train.checkpoint import read
 
 
@@ -84,9 +92,11 @@ def test_the_same_seed_gives_the_same_weights_whatever_torchs_own_seed() -> None
     assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
 
 
-@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
-def test_a_stopped_run_ends_as_if_it_had_not_stopped(optimiser: str, tmp_path: Path) -> None:
-    plan = Plan(4, 50, 0.01, optimiser)
+@pytest.mark.parametrize(
+    ("optimiser", "more"), [("sgd", {}), ("adamw", {}), ("sgd", {"average": 0.9, "accumulate": 2})]
+)
+def test_a_stopped_run_ends_as_if_it_had_not_stopped(optimiser: str, more: dict, tmp_path: Path) -> None:
+    plan = Plan(4, 50, 0.01, optimiser, **more)
     whole, stopped = network(0.5), network(0.5)
     straight = fit(whole, blobs(), blobs(60, 1), plan, generator(), flip)
 
@@ -102,12 +112,125 @@ def test_a_stopped_run_ends_as_if_it_had_not_stopped(optimiser: str, tmp_path: P
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in whole.state_dict().items())
     assert [p.name for p in tmp_path.iterdir()] == ["run.safetensors"]
     for train, other, seed, words in (
-        (blobs(), Plan(4, 50, 0.02, optimiser), 0, "another rate,"),
+        (blobs(), replace(plan, rate=0.02), 0, "another rate,"),
         (blobs(), plan, 99, "another seed,"),
         (blobs(seed=2), plan, 0, "another data,"),
     ):
         with pytest.raises(ValueError, match=words):
             fit(network(0.5), train, blobs(60, 1), other, generator(seed), flip, None, tmp_path / "run.safetensors")
+
+
+def test_parts_of_a_batch_give_the_gradient_of_the_whole() -> None:
+    def net() -> nn.Module:
+        torch.manual_seed(1)
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)).double()
+
+    data = Data(blobs().x, blobs().y, lambda batch: batch.double() / 255)
+    ends = []
+    for parts in (1, 3, 7):
+        made = net()
+        plan = Plan(2, 50, 0.05, smoothing=0.1, accumulate=parts, keep="last")
+        history = fit(made, data, data, plan, generator())
+        ends.append((made.state_dict(), history[-1].loss))
+    for state, loss in ends[1:]:
+        assert loss == pytest.approx(ends[0][1], rel=1e-6)  # the loss itself is in single precision
+        for name, value in state.items():
+            torch.testing.assert_close(value, ends[0][0][name], rtol=1e-5, atol=1e-7)
+
+
+def test_the_average_is_its_formula_and_is_what_is_kept() -> None:
+    net, decay = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), 0.7
+    average = Average(net, decay)
+    wanted = {k: v.double().clone() for k, v in net.state_dict().items()}
+    for n in range(30):
+        with torch.no_grad():
+            for value in net.state_dict().values():
+                value += 1 if not value.is_floating_point() else torch.randn(value.shape)
+        average.update(net)
+        share = min(decay, (1 + n) / (10 + n))
+        for k, v in net.state_dict().items():
+            wanted[k] = share * wanted[k] + (1 - share) * v if v.is_floating_point() else v.double().clone()
+    own = {k: v.clone() for k, v in net.state_dict().items()}
+    with average.inside(net):
+        for k, v in net.state_dict().items():
+            torch.testing.assert_close(v.double(), wanted[k], rtol=1e-5, atol=1e-6)
+    assert all(torch.equal(v, own[k]) for k, v in net.state_dict().items())
+    last, averaged = network(), network()
+    fit(last, blobs(), blobs(60, 1), Plan(2, 50, 0.05, keep="last"), generator())
+    fit(averaged, blobs(), blobs(60, 1), Plan(2, 50, 0.05, keep="last", average=0.9), generator())
+    assert not torch.equal(last[0].weight, averaged[0].weight)
+    assert accuracy(averaged, blobs(200, 2)) > 60
+
+
+def test_the_last_weights_can_be_kept() -> None:
+    net, weights = network(), []
+    plan = Plan(3, 50, 0.5, keep="last")
+    fit(net, blobs(), blobs(40, 5), plan, generator(), progress=lambda _: weights.append(net[0].weight.clone()))
+    assert torch.equal(net[0].weight, weights[-1])
+
+
+def test_an_objective_sees_every_step_and_the_log_every_epoch(tmp_path: Path) -> None:
+    shapes = set()
+
+    def last_step(logits: Tensor, y: Tensor) -> Tensor:
+        shapes.add((tuple(logits.shape[::2]), logits.dtype))
+        return nn.functional.cross_entropy(logits[-1], y)
+
+    torch.manual_seed(0)
+    inner = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), Spiking(LIF(tau=2.0)), nn.Flatten(), nn.Linear(288, 3))
+    snn = SNN(inner, lambda x: x.expand(4, *x.shape))
+    plan = Plan(3, 50, 5e-3, "adamw", precision="bfloat16")
+    history = fit(snn, blobs(), blobs(100, 1), plan, generator(), objective=last_step, log=tmp_path / "run.jsonl")
+    assert shapes == {((4, 3), torch.float32)}
+    assert history[-1].loss < history[0].loss
+    lines = (tmp_path / "run.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [asdict(e) for e in history]
+    assert [p.name for p in tmp_path.iterdir()] == ["run.jsonl"]
+
+
+RUN = """
+import sys, torch
+sys.path[:0] = sys.argv[2:]
+from train.test_fit import blobs, flip, generator, network
+from spikeworks.train import Plan, fit, save_weights
+torch.set_num_threads(1)
+net = network(0.5)
+plan, place = Plan(12, 20, 0.01, average=0.9), sys.argv[1]
+fit(net, blobs(3000), blobs(60, 1), plan, generator(), flip, None, place + "/run.safetensors", log=place + "/run.jsonl")
+save_weights(net, sys.argv[1] + "/end.safetensors")
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_twenty_times_ends_bit_for_bit_as_one_that_was_not(tmp_path: Path) -> None:
+    def command(place: Path) -> subprocess.Popen:
+        place.mkdir(exist_ok=True)
+        tests = str(Path(__file__).parent.parent)
+        return subprocess.Popen(
+            [sys.executable, "-c", RUN, str(place), tests], env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
+
+    begin = time.monotonic()
+    assert command(tmp_path / "straight").wait() == 0
+    whole, place, kills = time.monotonic() - begin, tmp_path / "killed", 0
+    draw = generator(4)
+    while not (place / "end.safetensors").exists():
+        running = command(place)
+        share = 0.5 + 0.5 * float(torch.rand((), generator=draw)) if kills < 20 else 100.0
+        try:
+            running.wait(whole * share)
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGKILL)
+            running.wait()
+            kills += 1
+        if kills < 20 and (place / "end.safetensors").exists():  # it got through: once more from the start
+            for file in place.iterdir():
+                file.unlink()
+    assert kills >= 20
+    ends = [read(tmp_path / folder / "end.safetensors")[0] for folder in ("straight", "killed")]
+    assert all(torch.equal(v, ends[1][k]) for k, v in ends[0].items())
+    left = {p.name for p in place.iterdir() if not p.name.startswith(".")}
+    assert left == {"run.safetensors", "run.jsonl", "end.safetensors"}
 
 
 def test_rate_rises_then_falls_along_half_a_cosine() -> None:
@@ -138,6 +261,9 @@ def test_what_is_wrong_is_refused() -> None:
         ({"clip": -1.0}, "clip=-1.0, expected finite"),
         ({"smoothing": 5.0}, "smoothing=5.0, expected 0 to 1"),
         ({"epochs": 2, "warmup": 3.0}, "warmup=3.0"),
+        ({"accumulate": 0}, "accumulate=0"),
+        ({"average": 1.0}, "average=1.0"),
+        ({"keep": "first"}, "keep='first', expected 'best' or 'last'"),
     ):
         with pytest.raises(ValueError, match=words):
             Plan(**values)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..disk import whole
+from .average import Average
 
 
 def save_weights(network: nn.Module, path: str | Path) -> None:
@@ -61,7 +62,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def save_checkpoint(
     path: str | Path, network: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator,
-    run: dict[str, Any], history: list[dict[str, Any]], best: dict[str, Tensor],
+    run: dict[str, Any], history: list[dict[str, Any]], best: dict[str, Tensor], average: Average,
 ) -> None:  # fmt: skip
     """Write all that :func:`load_checkpoint` needs to go on as if training had not stopped.
 
@@ -72,6 +73,7 @@ def save_checkpoint(
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()} | {f"best.{k}": v for k, v in best.items()}
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{k}": v for k, v in state.items() if isinstance(v, Tensor)}
+    tensors |= {f"average.{k}": v for k, v in average.tensors().items()}
     tensors["generator"] = generator.get_state()
     words = {"run": json.dumps(run), "history": json.dumps(history)}
     with whole(path) as temporary:
@@ -80,9 +82,9 @@ def save_checkpoint(
 
 def load_checkpoint(
     path: str | Path, network: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator,
-    run: dict[str, Any],
+    run: dict[str, Any], average: Average,
 ) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:  # fmt: skip
-    """Put network, optimiser and generator where a run left them.
+    """Put network, optimiser, generator and average where a run left them.
 
     :param run: as :func:`save_checkpoint` was given it.
     :returns: the history so far, and the best weights so far.
@@ -101,7 +103,7 @@ def load_checkpoint(
             f"{path} is of a run with another {', '.join(changed)}, expected a checkpoint of this run; give the same "
             "again, or another place."
         )
-    groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}, "generator": {}}
+    groups: dict[str, dict[str, Tensor]] = {k: {} for k in ("network", "best", "optimiser", "generator", "average")}
     state: dict[int, dict[str, Tensor]] = {}
     try:
         for name, tensor in tensors.items():
@@ -113,11 +115,14 @@ def load_checkpoint(
         torch.Generator().set_state(groups["generator"][""])
     except (KeyError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} is no whole checkpoint ({error!r}), expected what fit wrote; delete it.") from error
-    for weights in (groups["network"], groups["best"]):
+    counted = groups["average"].pop("", None)
+    for weights in (groups["network"], groups["best"], *([groups["average"]] if counted is not None else [])):
         _fits(network, weights, str(path))
     network.load_state_dict(groups["network"])
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     generator.set_state(groups["generator"][""])
+    if counted is not None:
+        average.restore({**groups["average"], "": counted})
     return history, groups["best"]
 
 

@@ -1,7 +1,8 @@
-"""The loop: a classifier, deep or spiking, trained on tensors; the weights best on validation are kept."""
+"""The loop: a classifier, deep or spiking, trained on tensors; the weights best on validation are kept, or the last."""
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -12,10 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..disk import whole
+from .average import Average
 from .checkpoint import fingerprint, load_checkpoint, save_checkpoint
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """A training batch ``[B, ...]`` and a generator to another view of it, of the same labels."""
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""What the network puts out, in single precision, ``[B, C]`` or ``[T, B, C]``, and labels ``[B]`` to a loss ``[]``, the
+mean over samples."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,11 @@ class Plan:
     :param optimiser: ``"sgd"`` (Nesterov momentum 0.9) or ``"adamw"``.
     :param decay: weight decay on every parameter. :param smoothing: label smoothing, 0 to 1.
     :param clip: largest gradient norm, 0 for none.
+    :param accumulate: parts a batch is run in, one after the other, where memory does not hold it whole; the gradient
+        is that of the whole batch (but batch normalisation sees the parts).
+    :param average: share of the old in a running average of weights, 0 for none; it is the average that is validated
+        and kept. Early on the share is less, ``(1 + n)/(10 + n)`` after n steps.
+    :param keep: which weights the network is left with: ``"best"`` on validation (the first of equals), or ``"last"``.
     :param precision: ``"float32"``, or ``"bfloat16"`` for autocast in training (evaluation is always float32).
     """
 
@@ -77,6 +89,9 @@ class Plan:
     warmup: float = 0.0
     clip: float = 0.0
     precision: str = "float32"
+    accumulate: int = 1
+    average: float = 0.0
+    keep: str = "best"
 
     def __post_init__(self) -> None:
         whole = isinstance(self.epochs, int) and isinstance(self.batch, int)
@@ -86,6 +101,9 @@ class Plan:
             ("decay, clip", 0 <= self.decay < math.inf and 0 <= self.clip < math.inf, "finite numbers of at least 0"),
             ("smoothing", 0 <= self.smoothing <= 1, "0 to 1"),
             ("warmup", 0 <= self.warmup <= self.epochs, "0 to the number of epochs"),
+            ("accumulate", isinstance(self.accumulate, int) and self.accumulate >= 1, "a whole number from 1"),
+            ("average", 0 <= self.average < 1, "0 to below 1; 0.999 is usual"),
+            ("keep", self.keep in ("best", "last"), "'best' or 'last'"),
         ):
             if not fits:
                 got = ", ".join(f"{name}={getattr(self, name)!r}" for name in names.split(", "))
@@ -118,11 +136,12 @@ class Epoch:
 def fit(
     network: nn.Module, train: Data, validation: Data, plan: Plan, generator: torch.Generator,
     augment: Augment | None = None, progress: Callable[[Epoch], None] | None = None,
-    checkpoint: str | Path | None = None,
+    checkpoint: str | Path | None = None, objective: Objective | None = None, log: str | Path | None = None,
 ) -> list[Epoch]:  # fmt: skip
-    """Train in place and leave the network with the weights that did best on validation, in eval mode.
+    """Train in place and leave the network with the weights that did best on validation (or the last), in eval mode.
 
-    :param network: batch → logits ``[B, classes]``, e.g. a VGG, or ``SNN(network, Repeat(4), mean)``.
+    :param network: batch → logits ``[B, classes]``, e.g. a VGG, or ``SNN(network, Repeat(4), mean)``; or logits at each
+        step ``[T, B, classes]``, whose mean over time decides.
     :param train: shuffled anew each epoch. :param validation: chooses the weights; must not be the test set.
     :param generator: every random choice comes from it (order, augmentation, and dropout inside the network).
     :param augment: applied to training batches of ``train.x`` before ``train.prepare``.
@@ -130,6 +149,8 @@ def fit(
     :param checkpoint: a ``.safetensors`` file, written after every epoch; if it is there, training goes on from it and
         ends as if it had never stopped. It knows its run by the plan, the samples and labels, and the state in which
         ``generator`` came; what ``prepare`` and ``augment`` do it cannot know.
+    :param objective: what is made small; default: cross-entropy of the mean over time, with the plan's smoothing.
+    :param log: a ``.jsonl`` file with a line per epoch, whole after each.
     :returns: one :class:`Epoch` per epoch.
     :raises ValueError: for labels the network has no output for, a checkpoint of another network or run, or a loss that
         is no longer finite.
@@ -140,24 +161,30 @@ def fit(
     optimiser = _optimiser(network, plan)
     history: list[Epoch] = []
     best: dict[str, Tensor] = {}
-    run = asdict(plan)
+    average = Average(network, plan.average)
+    loss_of = objective or CrossEntropy(plan.smoothing)
+    run = asdict(plan) | {"objective": repr(objective)} if objective else asdict(plan)
     if checkpoint is not None:
         data = fingerprint(train.x, train.y, validation.x, validation.y)
         run |= {"data": data, "seed": fingerprint(generator.get_state())}  # before anything is drawn
         if Path(checkpoint).exists():
-            kept, best = load_checkpoint(checkpoint, network, optimiser, generator, run)
+            kept, best = load_checkpoint(checkpoint, network, optimiser, generator, run, average)
             history = [Epoch(**e) for e in kept]
     for number in range(len(history) + 1, plan.epochs + 1):
         begin = time.perf_counter()
         with torch.random.fork_rng():  # dropout draws from torch's default generator: seed it, then put it back
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            loss, right = _epoch(network, train, plan, optimiser, generator, augment, number, device)
-        reached = accuracy(network, validation, plan.batch)
-        if not history or reached > max(e.validation for e in history):
-            best = {k: v.detach().clone() for k, v in network.state_dict().items()}
+            loss, right = _epoch(network, train, plan, optimiser, generator, augment, number, device, loss_of, average)
+        with average.inside(network):
+            reached = accuracy(network, validation, plan.batch)
+            if plan.keep == "last" or not history or reached > max(e.validation for e in history):
+                best = {k: v.detach().clone() for k, v in network.state_dict().items()}
         history.append(Epoch(number, plan.epochs, loss, right, reached, time.perf_counter() - begin))
         if checkpoint is not None:
-            save_checkpoint(checkpoint, network, optimiser, generator, run, [asdict(e) for e in history], best)
+            save_checkpoint(checkpoint, network, optimiser, generator, run, [asdict(e) for e in history], best, average)
+        if log is not None:
+            with whole(log) as temporary:
+                temporary.write_text("".join(f"{json.dumps(asdict(e))}\n" for e in history), encoding="utf-8")
         if progress is not None:
             progress(history[-1])
     network.load_state_dict(best)
@@ -173,7 +200,7 @@ def accuracy(network: nn.Module, data: Data, batch: int = 256) -> float:
     network.eval()
     right = 0
     for x, y in zip(data.x.split(batch), data.y.split(batch), strict=True):
-        logits = network(_ready(data.prepare(x), device))
+        logits = _decided(network(_ready(data.prepare(x), device)))
         right += int((logits.argmax(-1) == y.to(device)).sum())
     for module, mode in modes:
         module.training = mode
@@ -182,7 +209,7 @@ def accuracy(network: nn.Module, data: Data, batch: int = 256) -> float:
 
 def _epoch(
     network: nn.Module, train: Data, plan: Plan, optimiser: Any, generator: torch.Generator, augment: Augment | None,
-    number: int, device: torch.device,
+    number: int, device: torch.device, objective: Objective, average: Average,
 ) -> tuple[float, float]:  # fmt: skip
     network.train()
     order = torch.randperm(len(train.y), generator=generator)
@@ -193,27 +220,45 @@ def _epoch(
     for i, index in enumerate(parts):
         for group in optimiser.param_groups:
             group["lr"] = plan.rate_at(number - 1 + i / len(parts))
-        x, y = train.x[index], train.y[index].long().to(device)
-        x = _ready(train.prepare(augment(x, generator) if augment else x), device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
-            logits = network(x)
-        if number == 1 and i == 0:
-            _check_outputs(logits, train)
-        loss = nn.functional.cross_entropy(logits.float(), y, label_smoothing=plan.smoothing)
-        if not bool(loss.isfinite()):
-            raise ValueError(
-                f"fit got a loss of {loss.item()} in epoch {number}, expected a finite number; lower "
-                f"rate={plan.rate:g} or set clip=1."
-            )
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        for part in index.chunk(plan.accumulate):
+            x, y = train.x[part], train.y[part].long().to(device)
+            x = _ready(train.prepare(augment(x, generator) if augment else x), device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+                logits = network(x)
+            if number == 1 and i == 0:
+                _check_outputs(logits, train)
+            loss = objective(logits.float(), y)
+            if not bool(loss.isfinite()):
+                raise ValueError(
+                    f"fit got a loss of {loss.item()} in epoch {number}, expected a finite number; lower "
+                    f"rate={plan.rate:g} or set clip=1."
+                )
+            (loss * (len(part) / len(index))).backward()
+            total += float(loss.detach()) * len(y)
+            right += int((_decided(logits.detach()).argmax(-1) == y).sum())
         if plan.clip:
             nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
         optimiser.step()
-        total += float(loss.detach()) * len(y)
-        right += int((logits.detach().argmax(-1) == y).sum())
+        average.update(network)
     seen = sum(map(len, parts))
     return total / seen, 100.0 * right / seen
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Cross-entropy of the mean over time, if there is time. :param smoothing: of labels, 0 to 1."""
+
+    smoothing: float = 0.0
+
+    def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
+        """``[B, C]`` or ``[T, B, C]`` and ``[B]`` → ``[]``."""
+        return nn.functional.cross_entropy(_decided(logits), y, label_smoothing=self.smoothing)
+
+
+def _decided(logits: Tensor) -> Tensor:
+    """What decides: the mean over time, if there is time."""
+    return logits.mean(0) if logits.dim() == 3 else logits
 
 
 def _device(network: nn.Module) -> torch.device:
@@ -238,8 +283,8 @@ def _optimiser(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
 
 def _check_outputs(logits: Tensor, train: Data) -> None:
     classes = int(train.y.max()) + 1
-    if logits.dim() != 2 or logits.shape[1] < classes:
+    if logits.dim() not in (2, 3) or logits.shape[-1] < classes:
         raise ValueError(
             f"fit got logits of shape {tuple(logits.shape)} for labels up to {classes - 1}, expected [B, {classes}] or "
-            "wider; give the network as many outputs as there are classes."
+            f"[T, B, {classes}], or wider; give the network as many outputs as there are classes."
         )
