@@ -16,6 +16,7 @@ EXTRAS = {
     "sklearn": "demo",
     "PIL": "data",
     "h5py": "events",
+    "joblib": "events",
     "lz4": "events",
     "zstandard": "events",
 }

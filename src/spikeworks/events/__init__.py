@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import published as published
 from .augment import Augmentation as Augmentation
 from .augment import Compose as Compose
 from .augment import OneOf as OneOf
 from .augment import RandomApply as RandomApply
 from .augment import nda as nda
+from .dataset import EventDataset as EventDataset
+from .dataset import Recording as Recording
+from .dataset import Samples as Samples
+from .dataset import folder as folder
 from .drop import Cutout as Cutout
 from .drop import DropArea as DropArea
 from .drop import DropRandom as DropRandom
@@ -46,16 +51,20 @@ from .stream import empty as empty
 if TYPE_CHECKING:
     from . import frames as frames
     from . import represent as represent
+    from .cache import Framing as Framing
+    from .cache import cached as cached
 else:  # they import torch, which reading files need not wait for
+    _LATER = {"frames": "frames", "represent": "represent", "Framing": "cache", "cached": "cache"}
 
     def __getattr__(name):
-        if name in ("frames", "represent"):
-            from importlib import import_module
+        from importlib import import_module
 
-            return import_module(f".{name}", __name__)
-        raise AttributeError(
-            f"spikeworks.events got the name {name!r}, expected one that dir(spikeworks.events) lists."
-        )
+        if name not in _LATER:
+            raise AttributeError(
+                f"spikeworks.events got the name {name!r}, expected one that dir(spikeworks.events) lists."
+            )
+        module = import_module(f".{_LATER[name]}", __name__)
+        return module if name == _LATER[name] else getattr(module, name)
 
     def __dir__():
-        return sorted({*globals(), "frames", "represent"})
+        return sorted({*globals(), *_LATER})
