@@ -206,6 +206,27 @@ def test_recurrent_equals_the_loop_by_hand():
     assert feedback.weight.grad.abs().sum() > 0
 
 
+def test_recurrent_adaptive_neurons_equal_the_published_loop():
+    """RadLIF as its authors write it: the reset by the spike of the step before, adaptation before the membrane."""
+    torch.manual_seed(0)
+    alpha, beta = (torch.empty(6).uniform_(low, 0.99).double() for low in (0.5, 0.9))
+    a, b = torch.empty(6).uniform_(-1, 1).double(), torch.empty(6).uniform_(0, 2).double()
+    feedback = nn.Linear(6, 6, bias=False).double()
+    x_T = 6 * torch.rand(40, 3, 6).double()
+    u, w, s, outputs = *(torch.zeros(3, 6).double() for _ in range(3)), []
+    for x in x_T:
+        w = beta * w + a * u + b * s
+        u = alpha * (u - s) + (1 - alpha) * (x + feedback(s) - w)
+        s = (u >= 1).double()
+        outputs.append(s)
+    learned = {name: nn.Parameter(value) for name, value in (("decay", alpha), ("decay_w", beta), ("a", a), ("b", b))}
+    layer = Recurrent(Spiking(sw.AdLIF(**learned)), feedback)
+    assert torch.equal(layer(x_T), torch.stack(outputs))
+    assert 0.05 < layer(x_T).mean() < 0.95
+    layer(x_T).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in layer.parameters())
+
+
 def test_dropout_keeps_its_mask_over_time_and_windows():
     layer = Dropout(0.25, torch.Generator().manual_seed(0))
     ones_T = torch.ones(6, 50, 40)

@@ -105,6 +105,12 @@ def ref_glif(x, v, y, p):
     return s, (h, s)
 
 
+def ref_adlif(x, v, w, p):
+    h = p.decay * v + (1 - p.decay) * (x - w)
+    s = fire(h, p.threshold)
+    return s, (h - s * p.threshold, p.decay_w * w + p.a * h + p.b * s)
+
+
 def ref_clif(x, v, m, p):
     h = v - v / p.tau + x
     s = fire(h, p.threshold)
@@ -132,7 +138,8 @@ def ref_integer(x, v, p):
 
 
 REFERENCE: dict[str, Callable[..., Any]] = {
-    "IF": ref_if, "LIF": ref_lif, "LearnedTauLIF": ref_plif, "CUBALIF": ref_cubalif, "ALIF": ref_alif, "QIF": ref_qif,
+    "IF": ref_if, "LIF": ref_lif, "LearnedTauLIF": ref_plif, "CUBALIF": ref_cubalif, "ALIF": ref_alif,
+    "AdLIF": ref_adlif, "QIF": ref_qif,
     "EIF": ref_eif, "Izhikevich": ref_izhikevich, "AdEx": ref_adex, "KLIF": ref_klif, "GatedLIF": ref_glif,
     "ComplementaryLIF": ref_clif, "ResonateAndFire": ref_raf, "IntegerLIF": ref_integer,
     "TernaryIF": lambda x, v, p: ref_ternary(v + x, p),
@@ -151,6 +158,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "PLIF": [{**r, "decay_input": d, "tau": t} for r in RESETS for d, t in ((True, 2.0), (False, 3.7))],
     "CUBALIF": [*RESETS, {"current_decay": 0.3, "voltage_decay": 0.9}],
     "ALIF": [{}, {"tau": 3.7, "tau_a": 5.0, "beta": 0.5, "threshold": 0.7}, {"decay_input": False}],
+    "AdLIF": [{"decay": 0.4}, {"decay": 0.3, "decay_w": 0.7, "a": -0.2, "b": 0.9, "threshold": 0.6}],
     "QIF": [{}, {"tau": 3.7, "v_c": 0.6, "a0": 0.7, "v_rest": 0.1}, {"reset": "soft"}],
     "EIF": [{}, {"tau": 3.7, "delta_t": 0.4, "theta_rh": 0.6, "v_rest": 0.1}, {"reset": "soft"}],
     "Izhikevich": [{}, {"a": 0.3, "b": 0.2, "tau_w": 3.0, "w_rest": 0.1}, {"a": 0.1, "b": 0.1, "reset": "soft"}],

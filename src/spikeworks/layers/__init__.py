@@ -4,12 +4,15 @@ from .accelerate import Acceleration as Acceleration
 from .accelerate import LayerChoice as LayerChoice
 from .accelerate import accelerate as accelerate
 from .accelerated import Accelerated as Accelerated
+from .attention import TemporalAttention as TemporalAttention
+from .attention import TemporalChannelAttention as TemporalChannelAttention
 from .checkpoint import Checkpoint as Checkpoint
 from .decode import first_spike as first_spike
 from .decode import last as last
 from .decode import maximum as maximum
 from .decode import mean as mean
 from .decode import soft_first_spike as soft_first_spike
+from .delay import DelayedLinear as DelayedLinear
 from .dropout import Dropout as Dropout
 from .encode import Delta as Delta
 from .encode import Latency as Latency

@@ -24,6 +24,8 @@ class Recurrent(Temporal):
 
     Time is walked step by step in Python, as each step needs the one before.
 
+        layer = Recurrent(Spiking(AdLIF(a=nn.Parameter(torch.zeros(256)))), nn.Linear(256, 256, bias=False))   # RadLIF
+
     :param layer: a temporal layer or an ``SNN`` whose output has the shape of its input, e.g. ``Spiking(LIF())``.
     :param feedback: any module from ``[B, ...]`` to the same shape, e.g. ``nn.Linear(100, 100)``; it may hold temporal
         layers (``Delay(3)``), which see time as everywhere.

@@ -3,6 +3,26 @@
 from .build import Constructor as Constructor
 from .build import constructor as constructor
 from .build import initialise as initialise
+from .metaformer import ConvBlock as ConvBlock
+from .metaformer import MetaSpikeFormer as MetaSpikeFormer
+from .metaformer import MetaSpikeFormerConfig as MetaSpikeFormerConfig
+from .metaformer import RepConv as RepConv
+from .metaformer import merged as merged
+from .metaformer import meta_spikeformer_15m as meta_spikeformer_15m
+from .metaformer import meta_spikeformer_31m as meta_spikeformer_31m
+from .metaformer import meta_spikeformer_55m as meta_spikeformer_55m
+from .qkformer import QKFormer as QKFormer
+from .qkformer import QKFormerConfig as QKFormerConfig
+from .qkformer import qkformer_2_256 as qkformer_2_256
+from .qkformer import qkformer_4_384 as qkformer_4_384
+from .resformer import DualSpikeAttention as DualSpikeAttention
+from .resformer import SpikingResformer as SpikingResformer
+from .resformer import SpikingResformerConfig as SpikingResformerConfig
+from .resformer import spikingresformer_cifar as spikingresformer_cifar
+from .resformer import spikingresformer_l as spikingresformer_l
+from .resformer import spikingresformer_m as spikingresformer_m
+from .resformer import spikingresformer_s as spikingresformer_s
+from .resformer import spikingresformer_ti as spikingresformer_ti
 from .resnet import Block as Block
 from .resnet import ResNet as ResNet
 from .resnet import ResNetConfig as ResNetConfig
@@ -15,6 +35,17 @@ from .resnet import resnet34 as resnet34
 from .resnet import sew_resnet18 as sew_resnet18
 from .resnet import sew_resnet20 as sew_resnet20
 from .resnet import sew_resnet34 as sew_resnet34
+from .spikformer import Spikformer as Spikformer
+from .spikformer import SpikformerConfig as SpikformerConfig
+from .spikformer import sdt_2_256 as sdt_2_256
+from .spikformer import sdt_2_512 as sdt_2_512
+from .spikformer import sdt_8_768 as sdt_8_768
+from .spikformer import spikformer_2_256 as spikformer_2_256
+from .spikformer import spikformer_4_384 as spikformer_4_384
+from .spikformer import spikformer_8_768 as spikformer_8_768
+from .spiking_attention import SpikingAttention as SpikingAttention
+from .spiking_attention import SpikingBlock as SpikingBlock
+from .spiking_attention import SpikingMLP as SpikingMLP
 from .transformer import SelfAttention as SelfAttention
 from .transformer import TransformerBlock as TransformerBlock
 from .transformer import ViT as ViT
@@ -40,4 +71,24 @@ ALL: dict[str, Constructor] = {
     "ms_resnet20": ms_resnet20,
     "ms_resnet34": ms_resnet34,
 }
-"""Every model that has a deep and a spiking form, by name: for tests, the command line and the documentation."""
+"""Every network of convolutions, by name: for tests, the command line and the documentation."""
+
+TRANSFORMERS: dict[str, Constructor] = {
+    "spikformer_4_384": spikformer_4_384,
+    "spikformer_2_256": spikformer_2_256,
+    "spikformer_8_768": spikformer_8_768,
+    "sdt_2_512": sdt_2_512,
+    "sdt_2_256": sdt_2_256,
+    "sdt_8_768": sdt_8_768,
+    "qkformer_4_384": qkformer_4_384,
+    "qkformer_2_256": qkformer_2_256,
+    "meta_spikeformer_15m": meta_spikeformer_15m,
+    "meta_spikeformer_31m": meta_spikeformer_31m,
+    "meta_spikeformer_55m": meta_spikeformer_55m,
+    "spikingresformer_cifar": spikingresformer_cifar,
+    "spikingresformer_ti": spikingresformer_ti,
+    "spikingresformer_s": spikingresformer_s,
+    "spikingresformer_m": spikingresformer_m,
+    "spikingresformer_l": spikingresformer_l,
+}
+"""Every transformer of spikes, by name; each has a deep form, too."""

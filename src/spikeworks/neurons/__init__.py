@@ -22,6 +22,7 @@ from .step import LIF as LIF
 from .step import PLIF as PLIF
 from .step import QIF as QIF
 from .step import AdEx as AdEx
+from .step import AdLIF as AdLIF
 from .step import ComplementaryLIF as ComplementaryLIF
 from .step import GatedLIF as GatedLIF
 from .step import IntegerLIF as IntegerLIF

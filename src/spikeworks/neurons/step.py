@@ -135,6 +135,22 @@ def ALIF(  # noqa: N802
     return s, (reset_membrane(h, s, theta, 0.0, "soft", detach_reset), a - a / tau_a + s)
 
 
+@neuron(positive=("threshold",))
+def AdLIF(  # noqa: N802
+    x: Tensor, v: Tensor, w: Tensor, *, decay: Parameter = 0.9, decay_w: Parameter = 0.98, a: Parameter = 0.1,
+    b: Parameter = 0.5, threshold: Parameter = 1.0, detach_reset: bool = False, surrogate: Surrogate = sg.atan(),
+) -> tuple[Tensor, Any]:  # fmt: skip
+    """LIF with a current of adaptation that membrane and spikes drive: ``h = decay·v + (1 − decay)(x − w)``,
+    ``w ← decay_w·w + a·h + b·s``; soft reset. Decays in (0, 1) per step.
+
+    Bittar & Garner 2022 (adLIF; RadLIF with feedback): they draw ``a`` from −1 to 1 and ``b`` from 0 to 2, one of each
+    for every neuron, and learn them with the decays.
+    """
+    h = decay * v + (1 - decay) * (x - w)
+    s = spike(h - threshold, surrogate)
+    return s, (reset_membrane(h, s, threshold, 0.0, "soft", detach_reset), decay_w * w + a * h + b * s)
+
+
 @neuron(initial={"v": "v_reset"}, positive=("tau", "threshold"))
 def QIF(  # noqa: N802
     x: Tensor, v: Tensor, *, tau: Parameter = 2.0, v_c: Parameter = 0.8, a0: Parameter = 1.0, v_rest: Parameter = 0.0,
@@ -338,7 +354,7 @@ def LeakyIntegrator(  # noqa: N802
 
 
 ALL: dict[str, NeuronType | Any] = {
-    "IF": IF, "LIF": LIF, "PLIF": PLIF, "CUBALIF": CUBALIF, "ALIF": ALIF, "QIF": QIF, "EIF": EIF,
+    "IF": IF, "LIF": LIF, "PLIF": PLIF, "CUBALIF": CUBALIF, "ALIF": ALIF, "AdLIF": AdLIF, "QIF": QIF, "EIF": EIF,
     "Izhikevich": Izhikevich, "AdEx": AdEx, "KLIF": KLIF, "GLIF": GLIF, "ComplementaryLIF": ComplementaryLIF,
     "ResonateAndFire": ResonateAndFire, "TernaryIF": TernaryIF, "TernaryLIF": TernaryLIF, "IntegerLIF": IntegerLIF,
     "Integrator": Integrator, "LeakyIntegrator": LeakyIntegrator,
