@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spikeworks.events import loops
+from spikeworks.neurons import native
 
 SEVEN = 7
 
@@ -64,7 +65,7 @@ def test_arrays_of_other_types_are_refused() -> None:
 
 
 def test_without_a_compiler_it_runs_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loops.native, "unavailable", lambda: "not here")
+    monkeypatch.setattr(native, "unavailable", lambda: "not here")
     a = np.array([0, 9], np.int64)
     loops.run(unknown, a)
     assert a[0] == 4

@@ -15,6 +15,7 @@ EXTRAS = {
     "matplotlib": "view",
     "sklearn": "demo",
     "PIL": "data",
+    "av": "events",
     "h5py": "events",
     "joblib": "events",
     "lz4": "events",
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )  # fmt: skip
         for command in COMMANDS:
             app.command(command)
-        inside = cyclopts.App("events", help=events.HELP, default_parameter=several)
+        inside = cyclopts.App("events", help=events.HELP, help_format="plaintext")
         for command in events.COMMANDS:
             inside.command(command)
         app.command(inside)

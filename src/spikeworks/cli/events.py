@@ -1,60 +1,65 @@
-"""Event files: what is in them, and in another format."""
+"""``spikeworks events``: what an event file holds, the same events in another format, and how they look."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .shared import console_here
 
 if TYPE_CHECKING:
-    import rich.console
+    import spikeworks.events.files
+    import spikeworks.events.stream
 
-HELP = "Event files: look at them, convert them, see them."
+HELP = "Event files of any format: look into one, convert it, draw it."
 
 
-def info(file: Path, /, *, width: int | None = None, height: int | None = None, format: str | None = None) -> None:
-    """What is in an event file: sensor, number, time, rates, hottest pixels. Reads it once, in little memory.
+def info(
+    file: Path, /, *, width: int | None = None, height: int | None = None, from_: str | None = None, hottest: int = 5
+) -> None:
+    """What an event file holds: format, size, events, duration, rates, share of ON, order, hottest pixels, header.
 
     Parameters
     ----------
     file
-        of any format known here, told by what is in it
+        an event file, known by what is in it
     width
         columns of the sensor, where the file does not tell
     height
         rows of the sensor, where the file does not tell
-    format
-        its format, where nothing tells
+    from_
+        the format's name, where nothing in the file tells
+    hottest
+        how many of the hottest pixels to name
     """
-    from rich.table import Table
+    from ..events.files import open
+    from ..events.summary import summarise
 
-    from .. import events
-    from ..events.survey import survey
-
-    console = console_here()
-    opened = events.open(file, width, height, format)
-    found = survey(_watched(console, file.name, opened.blocks()), opened.width, opened.height)
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_row("file", f"[bold]{file.name}[/]  {opened.format}, {file.stat().st_size:,} bytes")
-    table.add_row("sensor", f"{opened.width}×{opened.height}")
-    table.add_row("events", f"{found.count:,}, {found.share:.1%} ON" if found.count else "none")
-    if found.count:
-        order = "in order of time" if found.ordered else "[yellow]not in order of time[/]"
-        table.add_row("time", f"{found.duration / 1e6:g} s from {found.first:,} to {found.last:,} µs, {order}")
-        peak = f", at most {found.peak:,.0f} in 10 ms" if found.ordered else ""
-        table.add_row("rate", f"{found.rate:,.0f} events/s{peak}")
-        hottest = ", ".join(f"({x}, {y}) {n:,}" for x, y, n in found.hottest)
-        table.add_row("hottest pixels", hottest)
-    for key, value in opened.about.items():
-        table.add_row(key, value)
-    console.print(table, highlight=False)
+    opened = open(file, width, height, from_)
+    with _moving("reading", opened.blocks()) as blocks:
+        found = summarise(blocks, hottest)
+    rows = [("format", opened.format), ("sensor", f"{opened.width} × {opened.height}"), ("events", f"{found.count:,}")]
+    if found.first is not None and found.last is not None:
+        rate, peak = found.rate, found.peak_rate
+        rows += [
+            ("first", f"{found.first:,} µs"),
+            ("last", f"{found.last:,} µs"),
+            ("duration", f"{found.duration / 1e6:,.6f} s"),
+            ("rate", "– (no duration)" if rate is None else f"{rate:,.0f} events/s"),
+            ("peak", "– (not in order)" if peak is None else f"{peak:,.0f} events/s over 10 ms"),
+            ("ON", f"{found.on / found.count:.2%}"),
+            ("in order", "yes" if found.ordered else "no"),
+            ("pixels", f"{found.pixels:,} of {opened.width * opened.height:,} with events"),
+            ("hottest", ", ".join(f"({x}, {y}) {n:,}" for x, y, n in found.hottest) or "–"),
+        ]
+    _table(f"{file}", rows + [(f"  {name}", value) for name, value in opened.about.items()])
 
 
 def convert(
-    file: Path, out: Path, /, *, width: int | None = None, height: int | None = None, format: str | None = None,
+    file: Path, out: Path, /, *, width: int | None = None, height: int | None = None, from_: str | None = None,
     to: str | None = None,
 ) -> None:  # fmt: skip
     """Write the events of a file in another format, whole or not at all.
@@ -62,77 +67,138 @@ def convert(
     Parameters
     ----------
     file
-        of any format known here, told by what is in it
+        an event file, known by what is in it
     out
-        the new file; its suffix names the format: .npz .h5 .csv .dat .raw .es .aedat4 .aedat .bin
+        the file to write; its suffix says the format
     width
         columns of the sensor, where the file does not tell
     height
         rows of the sensor, where the file does not tell
-    format
-        the format of FILE, where nothing tells
+    from_
+        the format's name, where nothing in the file tells
     to
-        the format of OUT, where its suffix does not tell
+        the format to write, where the suffix does not say it
     """
-    from .. import events
+    from ..events.files import open, write
+    from ..events.stream import empty
 
-    console = console_here()
-    opened = events.open(file, width, height, format)
-    blocks = _watched(console, file.name, opened.blocks())
-    events.write(out, _never_empty(blocks, opened.width, opened.height), to)
-    console.print(f"  [cyan]{out}[/]  {out.stat().st_size:,} bytes", highlight=False)
+    opened = open(file, width, height, from_)
+    count = 0
+
+    def counted(
+        blocks: Iterable[spikeworks.events.stream.EventStream],
+    ) -> Iterator[spikeworks.events.stream.EventStream]:
+        nonlocal count
+        yield empty(opened.width, opened.height)  # a file without events is a file, too
+        for block in blocks:
+            count += len(block)
+            yield block
+
+    with _moving("converting", opened.blocks()) as blocks:
+        write(out, counted(blocks), to)
+    _say(f"{count:,} events of {opened.width} × {opened.height}, {opened.format}", out)
 
 
 def play(
-    file: Path, out: Path, /, *, window: int = 20_000, most: int = 200, width: int | None = None,
-    height: int | None = None, format: str | None = None,
+    file: Path, /, *, out: Path | None = None, fps: float = 30.0, window: float | None = None, start: float = 0.0,
+    stop: float | None = None, cells: int = 24, width: int | None = None, height: int | None = None,
+    from_: str | None = None,
 ) -> None:  # fmt: skip
-    """Draw a file as frames of equal time: an animated .gif, or a .png with all of them side by side.
+    """Draw the events of a file: an animation (.gif, .mp4) or a contact sheet (.png). Opens nothing.
 
     Parameters
     ----------
     file
-        of any format known here, told by what is in it
+        an event file, known by what is in it; its events must be in order of time
     out
-        the picture, .gif or .png
+        the file to write; default: the file's name with .gif behind, in the present folder
+    fps
+        pictures a second
     window
-        microseconds of a frame
-    most
-        frames at most; the rest of the file is left out
+        milliseconds of events in a picture; default: 1000/fps, that is, real time; less is slow motion
+    start
+        seconds after the first event to begin at
+    stop
+        seconds after the first event to end at; default: the end
+    cells
+        pictures of a contact sheet, at most; every k-th is taken
     width
         columns of the sensor, where the file does not tell
     height
         rows of the sensor, where the file does not tell
-    format
-        its format, where nothing tells
+    from_
+        the format's name, where nothing in the file tells
     """
-    from itertools import islice
+    from ..events.files import open
+    from ..view.events import animate
 
-    from .. import events
-    from ..view.events import save
-
-    console = console_here()
-    opened = events.open(file, width, height, format)
-    frames = save(islice(opened.windows(window), most), out, window)
-    console.print(f"  [cyan]{out}[/]  {frames} frames of {window / 1000:g} ms", highlight=False)
+    if not 1 <= fps <= 240:
+        raise ValueError(f"--fps got {fps}, expected 1 to 240.")
+    span = 1e3 / fps if window is None else window
+    if not 1e-3 <= span <= 1e9:
+        raise ValueError(f"--window got {span} ms, expected from 0.001 to 1000000000.")
+    if not (0 <= start < 1e9 and (stop is None or start < stop < 1e9)):
+        raise ValueError(f"--start got {start} and --stop {stop}, expected 0 <= start < stop, in seconds.")
+    opened = open(file, width, height, from_)
+    target = Path(f"{file.name}.gif") if out is None else out
+    with _moving("drawing", _windows(opened, round(span * 1e3), start, stop)) as windows:
+        total, drawn = animate(windows, target, fps, cells)
+    some = "" if drawn == total else f", {drawn} of them, evenly spaced,"
+    _say(f"{total:,} windows of {span:g} ms{some}", target)
 
 
 COMMANDS = (info, convert, play)
 
 
-def _watched(console: rich.console.Console, name: str, blocks: Iterable[Any]) -> Iterator[Any]:
-    """The blocks of a file, and how many events have passed."""
-    seen = 0
-    with console.status(f"reading {name}") as status:
-        for block in blocks:
-            seen += len(block)
-            status.update(f"reading {name}: {seen:,} events")
-            yield block
+def _windows(
+    opened: spikeworks.events.files.EventFile, duration: int, start: float, stop: float | None
+) -> Iterator[spikeworks.events.stream.EventStream]:
+    first = next((int(block.t[0]) for block in opened.blocks() if len(block)), None)
+    if first is None:
+        raise ValueError(f"{opened.path} holds no events, expected some to draw.")
+    windows = opened.windows(duration, first + round(start * 1e6))
+    return windows if stop is None else islice(windows, max(1, round((stop - start) * 1e6 / duration)))
 
 
-def _never_empty(blocks: Iterator[Any], width: int, height: int) -> Iterator[Any]:
-    """The blocks, or an empty one: a file without events has a sensor, too."""
-    from ..events import empty
+@contextmanager
+def _moving(
+    word: str, streams: Iterable[spikeworks.events.stream.EventStream]
+) -> Iterator[Iterator[spikeworks.events.stream.EventStream]]:
+    """The streams, and while they are taken a line that says how many events have been."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    yield next(blocks, empty(width, height))
-    yield from blocks
+    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f} events"), TimeElapsedColumn())
+    with Progress(*columns, console=console_here(), transient=True) as line:
+        task = line.add_task(word, total=None)
+
+        def taken() -> Iterator[spikeworks.events.stream.EventStream]:
+            for stream in streams:
+                yield stream
+                line.advance(task, len(stream))
+
+        yield taken()
+
+
+def _table(title: str, rows: Iterable[tuple[str, str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        table.add_row(Text(f"  {_printable(name)}", "dim"), Text(_printable(value)))
+    console = console_here()
+    console.print(Text(f"\n  {_printable(title)}\n", "bold"), soft_wrap=True)
+    console.print(table)
+
+
+def _say(sentence: str, path: Path) -> None:
+    from rich.text import Text
+
+    console = console_here()
+    console.print(Text(f"  {sentence}"), soft_wrap=True)
+    console.print(Text(f"  {path}", "cyan"), soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """What a header says is not to move the cursor."""
+    return "".join(c if c.isprintable() else " " for c in text)[:400]

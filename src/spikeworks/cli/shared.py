@@ -43,14 +43,14 @@ def writable(out: Path) -> Iterator[None]:
 
 
 def console_here() -> rich.console.Console:
-    """Where this command writes to."""
+    """The terminal."""
     from rich.console import Console
 
     return Console()
 
 
 def command_line() -> str:
-    """What was typed, for reports."""
+    """The command as it was typed."""
     return shlex.join(["spikeworks", *sys.argv[1:]])
 
 
@@ -66,7 +66,7 @@ def steps_typed(words: list[str] | None) -> list[int]:
 def numbers_typed(text: str, option: str) -> list[float]:
     """Numbers with commas between; none if nothing was typed.
 
-    :param option: its name, for messages. :raises ValueError: for what is no number.
+    :raises ValueError: for anything else.
     """
     try:
         return [float(part) for part in text.split(",")] if text else []
@@ -75,5 +75,5 @@ def numbers_typed(text: str, option: str) -> list[float]:
 
 
 def dashed(names: Iterable[str]) -> str:
-    """Names of fields as options are typed."""
+    """Names of fields as options."""
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)

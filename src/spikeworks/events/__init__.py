@@ -47,6 +47,8 @@ from .simulate import simulate_blocks as simulate_blocks
 from .stream import EventStream as EventStream
 from .stream import concatenate as concatenate
 from .stream import empty as empty
+from .summary import Summary as Summary
+from .summary import summarise as summarise
 
 if TYPE_CHECKING:
     from . import frames as frames

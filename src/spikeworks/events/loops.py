@@ -17,8 +17,6 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from ..neurons import native
-
 _BITS = {"uint8": 8, "uint16": 16, "uint32": 32, "int64": 64}
 _ARITHMETIC = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor",
@@ -36,6 +34,8 @@ def run(loop: Callable[..., None], *arrays: NDArray) -> None:
     for array in arrays:
         if array.dtype.name not in _BITS or not array.flags.c_contiguous or not array.dtype.isnative:
             raise ValueError(f"run got an array of {array.dtype}, expected one of {', '.join(_BITS)} in one piece.")
+    from ..neurons import native  # which imports torch: other formats need not wait for it
+
     if native.unavailable() is None:
         kernel = _kernel(loop, tuple(_BITS[array.dtype.name] for array in arrays))
         native.call(kernel, [array.__array_interface__["data"][0] for array in arrays], 1)
@@ -50,6 +50,8 @@ def interpret(loop: Callable[..., None], *arrays: NDArray) -> None:
 
 @cache
 def _kernel(loop: Callable[..., None], bits: tuple[int, ...]) -> int:
+    from ..neurons import native
+
     return native.load(assembly(loop, bits))
 
 

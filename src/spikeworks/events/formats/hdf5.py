@@ -1,126 +1,217 @@
-"""HDF5: four data sets of one length, in the layouts of published data sets; needs ``h5py``.
+"""HDF5: columns t, x, y, p in one group, or one table with these fields, wherever in the file they are.
 
-``events/t, x, y, p`` with ``t_offset`` beside (DSEC: Gehrig et al., RA-L 2021, whose data are of 640×480), the same
-with ``ts, xs, ys, ps``, ``CD/events`` as one table with fields (Prophesee's; without their compression), and our own,
-which is the first with ``width`` and ``height`` as attributes. Whole numbers of t are microseconds, real ones seconds.
+Layouts known: DSEC (``events/{t,x,y,p}``, ``t_offset``, ``ms_to_idx``; dsec.ifi.uzh.ch), Prophesee's HDF5 event files
+(``CD/events``, a table; docs.prophesee.ai, "HDF5 Event File Format"; their codec is a plug-in of HDF5 that must be
+installed), ``events/{ts,xs,ys,ps}`` with times in seconds, and our own (``events/{t,x,y,p}`` with the attributes
+``width`` and ``height``). Needs h5py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..stream import EventStream
-from .base import BLOCK, Format, Opened, sensor
-from .columns import Decoder, roles
+from .base import Format, Opened, sensor
+from .columns import SPELLINGS, Decoder, roles
 
 NAME = "hdf5"
 MAGIC = b"\x89HDF\r\n\x1a\n"
-GROUPS = ("events", "CD/events", "")
-"""Where events may be, in this order."""
+CHUNK = 1 << 16
+LARGEST = 1 << 28
+"""Bytes of a chunk: HDF5 unpacks one as a whole."""
 
-
-BAD = (OSError, RuntimeError, KeyError, TypeError, AttributeError, OverflowError, MemoryError)
+BAD = (OSError, KeyError, RuntimeError, TypeError, NotImplementedError, IndexError, OverflowError, MemoryError,
+       AttributeError, SystemError)  # fmt: skip
 """What h5py raises for broken files, besides ValueError."""
 
 
-def _open(path: Path, width: int | None, height: int | None) -> Opened:
-    try:
-        with _file(path) as file:
-            place, names, offset = _layout(path, file)
-            node = file[place] if place else file
-            told = {key: value for level in (node, file) for key, value in level.attrs.items()}
-            sides = [int(told[key]) for key in ("width", "height") if key in told and np.ndim(told[key]) == 0]
-    except BAD as error:
-        raise ValueError(f"{path} (hdf5) is damaged ({error}), expected a whole file; copy it again.") from error
-    size = sensor(NAME, path, (sides[0], sides[1]) if len(sides) == 2 else None, width, height)
-    about = {"layout": f"{place or '/'}: {', '.join(names.values())}", "time offset": f"{offset} µs"}
-    return Opened(*size, partial(_blocks, path, place, names, offset, *size), about)
+@dataclass(frozen=True)
+class _Layout:
+    """Where events are.
+
+    :param data: of each role, the dataset and its field, if it is a table.
+    """
+
+    data: dict[str, tuple[str, str | None]]
+    length: int
+    offset: int = 0
+    size: tuple[int, int] | None = None
+    turned: bool = False
+    about: dict[str, str] = field(default_factory=dict)
 
 
-def _file(path: Path) -> Any:
+@contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """An open HDF5 file; what goes wrong inside the block is a ValueError in one sentence.
+
+    :raises ValueError: for a file that is truncated or damaged.
+    """
     import h5py
 
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path} (hdf5) cannot be opened ({error}), expected a whole file; copy it again.") from error
+        with h5py.File(path, "r") as file:
+            yield file
+    except (*BAD, ValueError) as error:
+        said = " ".join(str(error).split())[:400]
+        if said.startswith(str(path)):
+            raise ValueError(said) from None
+        if isinstance(error, ValueError):
+            raise ValueError(f"{path} (hdf5) is not as expected: {said}") from None
+        hint = "install the plug-in of HDF5 that unpacks it" if "filter" in said else "copy it again"
+        raise ValueError(f"{path} (hdf5) cannot be read ({type(error).__name__}: {said}); {hint}.") from None
 
 
-def _layout(path: Path, file: Any) -> tuple[str, dict[str, str], int]:
-    """Group or table of the events, the name of each column in it, and microseconds to add to t."""
-    for place in GROUPS:
-        node: Any = file.get(place) if place else file
-        if node is None:
-            continue
-        table = hasattr(node, "dtype")
-        names = list(node.dtype.names or ()) if table else [key for key in node if hasattr(node[key], "dtype")]
-        if not names:
-            continue
-        found = roles(NAME, path, [n for n in names if n not in ("t_offset", "ms_to_idx")])
-        shapes = {node.shape} if table else {node[name].shape for name in found.values()}
-        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
-            raise ValueError(f"{path} (hdf5) has columns of {sorted(shapes)}, expected one length [N]; mend them.")
-        return place, found, _offset(path, file, node)
-    raise ValueError(
-        f"{path} (hdf5) has {', '.join(list(file)[:8]) or 'nothing'}, expected events/ or CD/events with t, x, y, p; "
-        "convert it."
-    )
+def plain(file: Any, name: str) -> Any:
+    """A dataset of a file, or ``None``, that lies in this very file and can be read in slices.
+
+    :raises ValueError: for one that refers to other files, or whose chunks are too large to be unpacked.
+    """
+    import h5py
+
+    node = file
+    for part in name.split("/"):
+        if not isinstance(node, h5py.Group) or part not in node:
+            return None
+        if isinstance(node.get(part, getlink=True), h5py.ExternalLink):
+            raise ValueError(f"{name} is a link to another file, which is not followed; copy it into one.")
+        node = node[part]
+    if not isinstance(node, h5py.Dataset):
+        return None
+    if node.is_virtual or node.external:
+        raise ValueError(f"{name} lies in another file, which is not followed; copy it into one.")
+    if node.chunks and prod(node.chunks) * node.dtype.itemsize > LARGEST:
+        raise ValueError(f"{name} is in chunks of {node.chunks}, expected at most {LARGEST >> 20} MiB; repack it.")
+    return node
 
 
-def _offset(path: Path, file: Any, node: Any) -> int:
-    for level in (node, file):
-        if hasattr(level, "keys") and "t_offset" in level:
-            value = np.asarray(level["t_offset"][()])
-            if value.size != 1 or value.dtype.kind not in "iu":
-                raise ValueError(f"{path} (hdf5) has a t_offset of {value.shape} {value.dtype}, expected one number.")
-            return int(value.reshape(()))
-    return 0
+def _candidates(file: Any) -> dict[str, dict[str, tuple[str, str | None]]]:
+    """Every group or table that has all four columns, by its name."""
+    import h5py
+
+    found: dict[str, dict[str, tuple[str, str | None]]] = {}
+
+    def has_all(names: Iterable[str]) -> bool:
+        lower = {name.lower() for name in names}
+        return all(lower & set(spelled) for spelled in SPELLINGS.values())
+
+    def look(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Group):
+            inside = [str(k) for k in node if isinstance(node.get(k, getlink=True), h5py.HardLink)]
+            names = [k for k in inside if node.get(k, getclass=True) is h5py.Dataset]
+            if has_all(names):
+                here = f"{name}/" if name else ""
+                found[name] = {r: (here + k, None) for r, k in roles(NAME, Path(name or "/"), names).items()}
+        elif node.dtype.names and has_all(node.dtype.names):
+            found[name] = {r: (name, k) for r, k in roles(NAME, Path(name), node.dtype.names).items()}
+
+    look("", file)
+    file.visititems(look)  # hard links only: never into another file
+    return found
 
 
-def _blocks(
-    path: Path, place: str, names: dict[str, str], offset: int, width: int, height: int, count: int
-) -> Iterator[EventStream]:
-    decoder, count = Decoder(NAME, path, width, height), min(count, BLOCK)
-    with _file(path) as file:
-        node = file[place] if place else file
-        table = bool(getattr(node, "dtype", None))
-        length = len(node) if table else len(node[names["t"]])
-        for begin in range(0, length, count):
-            part = slice(begin, begin + count)
-            try:
-                rows = node[part] if table else None
-                t, x, y, p = (rows[n] if rows is not None else node[n][part] for n in (names[role] for role in "txyp"))
-            except BAD as error:
-                raise ValueError(
-                    f"{path} (hdf5) cannot be read from event {begin} on ({error}), expected whole data in a "
-                    "compression that h5py knows; copy it again."
-                ) from error
-            yield decoder.stream(t, x, y, p, offset)
+def _layout(file: Any) -> _Layout:
+    found = _candidates(file)
+    if len(found) != 1:
+        raise ValueError(
+            f"it has t, x, y, p in {len(found)} places ({', '.join(map(repr, list(found)[:4]))}), expected one."
+        )
+    ((name, data),) = found.items()
+    shapes = [plain(file, where).shape for where, _ in data.values()]
+    if len(set(shapes)) != 1 or len(shapes[0]) != 1:
+        raise ValueError(f"{name} has columns of the shapes {shapes}, expected one length [N].")
+    parent = name.rpartition("/")[0]
+    holders = {h: file[h] if h else file for h in dict.fromkeys((name, parent, ""))}
+    offsets = (plain(file, f"{h}/t_offset".lstrip("/")) for h in holders)
+    offset = next((o for o in offsets if o is not None), None)
+    about = {"events in": name or "/"}
+    about |= {k: str(v)[:80] for k, v in list(file.attrs.items())[:16] if isinstance(v, str)}
+    shift = 0
+    if offset is not None:
+        if offset.shape not in ((), (1,)) or offset.dtype.kind not in "iu":
+            raise ValueError(f"t_offset is {offset.shape} of {offset.dtype}, expected one whole number.")
+        shift = int(offset[()].item())
+        about["t_offset"] = f"{shift} µs, added to t"
+    size, turned = _size(holders)
+    return _Layout(data, int(shapes[0][0]), shift, size, turned, about)
+
+
+def _size(holders: dict[str, Any]) -> tuple[tuple[int, int] | None, bool]:
+    """Width and height by the attributes of what holds the events; whether they may be meant the other way round."""
+    for holder in holders.values():
+        told = holder.attrs
+        if "width" in told and "height" in told:
+            return (_number("width", told["width"]), _number("height", told["height"])), False
+        if "geometry" in told:
+            parts = str(told["geometry"]).split("x")
+            if len(parts) == 2 and all(p.isdecimal() and len(p) < 6 for p in parts):
+                return (int(parts[0]), int(parts[1])), False
+            raise ValueError(f"its attribute geometry is {str(told['geometry'])[:40]!r}, expected as in '640x480'.")
+        if "sensor_resolution" in told:  # rows first, as the tools that pack it write it; some hold it for columns
+            pair = list(told["sensor_resolution"])[:2]
+            return (_number("sensor_resolution", pair[1]), _number("sensor_resolution", pair[0])), True
+    return None, False
+
+
+def _number(name: str, value: Any) -> int:
+    if (
+        getattr(value, "shape", ()) not in ((), (1,))
+        or getattr(value, "dtype", None) is None
+        or value.dtype.kind not in "iu"
+    ):
+        raise ValueError(f"its attribute {name} is {str(value)[:40]!r}, expected a whole number.")
+    return int(value.item())
+
+
+def _blocks(path: Path, made: _Layout, width: int, height: int, count: int) -> Iterator[EventStream]:
+    decoder = Decoder(NAME, path, width, height)
+    tables = {where for where, _ in made.data.values()}
+    with reading(path) as file:
+        sources = {where: file[where] for where in tables}
+        for begin in range(0, made.length, count):
+            read = {where: source[begin : min(begin + count, made.length)] for where, source in sources.items()}
+            columns = [read[where][key] if key else read[where] for where, key in map(made.data.__getitem__, "txyp")]
+            yield decoder.stream(*columns, offset=made.offset)
+
+
+def _open(path: Path, width: int | None, height: int | None) -> Opened:
+    with reading(path) as file:
+        made = _layout(file)
+    found = made.size
+    if found is not None and made.turned and (width, height) == found[::-1]:
+        found = None
+    size = sensor(NAME, path, found, width, height)
+    return Opened(*size, partial(_blocks, path, made, *size), made.about)
 
 
 def _write(path: Path, blocks: Iterable[EventStream], width: int, height: int) -> None:
     import h5py
 
+    packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
     with h5py.File(path, "w") as file:
         group = file.create_group("events")
         group.attrs["width"], group.attrs["height"] = width, height
-        kinds = {"t": np.int64, "x": np.uint16, "y": np.uint16, "p": np.uint8}
+        group.attrs["t"] = "microseconds"
         columns = {
-            name: group.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(1 << 16,), compression="gzip",
-                                       compression_opts=4, shuffle=True)
-            for name, kind in kinds.items()
-        }  # fmt: skip
+            role: group.create_dataset(role, (0,), kind, maxshape=(None,), chunks=(CHUNK,), **packed)
+            for role, kind in (("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1"))
+        }
+        done = 0
         for block in blocks:
-            for name, column in columns.items():
-                column.resize(len(column) + len(block), 0)
-                if len(block):
-                    column[-len(block) :] = getattr(block, name)
+            for role, column in columns.items():
+                column.resize((done + len(block),))
+                column[done:] = getattr(block, role)
+            done += len(block)
 
 
-HDF5 = Format(NAME, (".h5", ".hdf5"), lambda head, path: head.startswith(MAGIC), _open, _write)
-"""HDF5, known by its signature."""
+def _recognises(head: bytes, path: Path) -> bool:
+    return any(head[at : at + len(MAGIC)] == MAGIC for at in (0, 512, 1024, 2048))
+
+
+HDF5 = Format(NAME, (".h5", ".hdf5"), _recognises, _open, _write)
+"""Columns or a table in HDF5."""

@@ -46,6 +46,16 @@ class Array:
             if file.read(1):
                 raise ValueError("it goes on after its array; it is damaged.")
 
+    def column(self, number: int, counts: Iterable[int]) -> Iterator[NDArray]:
+        """As :meth:`rows`, of one column of a table that is stored column after column."""
+        with self.start() as file:
+            _skip(file, self.skip + number * self.shape[0] * self.dtype.itemsize)
+            for count in counts:
+                yield np.frombuffer(_exactly(file, count * self.dtype.itemsize), self.dtype)
+            _skip(file, (self.shape[1] - 1 - number) * self.shape[0] * self.dtype.itemsize)
+            if file.read(1):
+                raise ValueError("it goes on after its array; it is damaged.")
+
 
 def array(start: Callable[[], BufferedIOBase], size: int) -> Array:
     """Read the header of an array that a file of ``size`` bytes holds.
@@ -58,7 +68,13 @@ def array(start: Callable[[], BufferedIOBase], size: int) -> Array:
         if version not in ((1, 0), (2, 0)):
             raise ValueError(f"its array is of version {version}, expected 1.0 or 2.0; save it anew.")
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(file)
+        try:
+            shape, fortran, dtype = read(file)
+        except OSError:
+            raise
+        except Exception as error:  # NumPy parses it as Python: what goes wrong there has many names
+            said = " ".join(str(error).split())[:200]
+            raise ValueError(f"the header of its array cannot be read ({said}); copy it again.") from None
         skip = file.tell()
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are never unpickled; save plain numbers.")
