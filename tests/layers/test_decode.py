@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikeworks.layers import first_spike, last, maximum, mean, soft_first_spike
+from spikeworks.layers import first_spike, last, maximum, mean, running_mean, running_sum, soft_first_spike
 
 
 @given(st.lists(st.lists(st.sampled_from([0.0, 1.0]), min_size=3, max_size=3), min_size=1, max_size=9))
@@ -27,3 +27,10 @@ def test_mean_last_maximum():
     assert mean(y_T).tolist() == [2.0, -2.0]
     assert last(y_T).tolist() == [1.0, -1.0]
     assert maximum(y_T).tolist() == [4.0, -1.0]
+
+
+def test_running_answers_are_those_of_the_windows_so_far():
+    y_T = torch.randn(6, 3, 2, dtype=torch.float64)
+    for t in range(6):
+        assert torch.allclose(running_mean(y_T)[t], mean(y_T[: t + 1]))
+        assert torch.allclose(running_sum(y_T)[t], y_T[: t + 1].sum(0))

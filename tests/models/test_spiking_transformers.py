@@ -97,7 +97,7 @@ def entering(net: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
     return seen
 
 
-BINARY = {"sdt_2_512": set(), "meta_spikeformer_15m": set(), "spikingresformer_cifar": {"network.head"}}
+BINARY = {"sdt_2_512": set(), "meta_spikeformer_15m": {"network.head"}, "spikingresformer_cifar": {"network.head"}}
 """Spike-driven models, and which layers besides the first are not, as published."""
 
 
@@ -212,6 +212,11 @@ def test_spikingformer_is_a_choice_between_the_two() -> None:
     assert all(set(x.unique().tolist()) <= {0.0, 1.0} for x in list(seen.values())[1:])
 
 
+def test_the_classifier_of_version_2_reads_spikes_if_asked() -> None:
+    seen = entering(spiking("meta_spikeformer_15m", readout="spikes", steps=3), images(2, 3, 32, 32))
+    assert set(seen["network.head"].unique().tolist()) == {0.0, 1.0}
+
+
 @pytest.mark.parametrize("attention", ["product", "mask"])
 def test_version_2_has_the_attention_of_version_1_as_well(attention: str) -> None:
     net = spiking("meta_spikeformer_15m", attention=attention, steps=2)
@@ -258,6 +263,7 @@ def test_it_learns() -> None:
         (lambda: meta_spikeformer_15m(widths=(7, 8, 16, 16)), "MetaSpikeFormer got widths=.* the first even"),
         (lambda: MetaSpikeFormerConfig((8, 8, 12, 16)), "MetaSpikeFormer got width=12 and heads=8"),
         (lambda: meta_spikeformer_15m(attention="token"), "MetaSpikeFormer got attention='token'"),
+        (lambda: meta_spikeformer_15m(readout="sum"), "MetaSpikeFormer got readout='sum'"),
         (lambda: spikingresformer_cifar(group=48), "SpikingResformer got width=64, ratio=4.0 and group=48"),
         (lambda: SpikingResformerConfig((8, 16)), "SpikingResformer got 2 widths, 3 depths"),
         (lambda: spikingresformer_cifar(stem="large"), "SpikingResformer got stem='large'"),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from spikeworks.layers import SNN, Spiking
 from spikeworks.neurons import LIF
-from spikeworks.train import Data, Epoch, Plan, accuracy, fit, load_weights, save_weights
+from spikeworks.train import Data, Distil, Epoch, Plan, accuracy, fit, load_weights, save_weights
 from spikeworks.train.average import Average
 from spikeworks.train.checkpoint import read
 
@@ -186,6 +186,23 @@ def test_an_objective_sees_every_step_and_the_log_every_epoch(tmp_path: Path) ->
     lines = (tmp_path / "run.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [asdict(e) for e in history]
     assert [p.name for p in tmp_path.iterdir()] == ["run.jsonl"]
+
+
+def test_an_objective_may_ask_for_the_samples() -> None:
+    """As distillation does, whose teacher sees them."""
+    teacher = network()
+    fit(teacher, blobs(), blobs(60, 1), Plan(4, 50, 0.05), generator())
+    seen = []
+
+    class Taught:
+        def of(self, x: Tensor) -> Distil:
+            seen.append(len(x))
+            return Distil(teacher(x).detach(), at="mean")
+
+    net = network()
+    fit(net, blobs(), blobs(60, 1), Plan(4, 50, 0.05, accumulate=2), generator(), objective=Taught())
+    assert set(seen) == {25}
+    assert accuracy(net, blobs(200, 2)) > 90
 
 
 RUN = """

@@ -11,6 +11,8 @@ from .decode import first_spike as first_spike
 from .decode import last as last
 from .decode import maximum as maximum
 from .decode import mean as mean
+from .decode import running_mean as running_mean
+from .decode import running_sum as running_sum
 from .decode import soft_first_spike as soft_first_spike
 from .delay import DelayedLinear as DelayedLinear
 from .dropout import Dropout as Dropout
@@ -19,6 +21,10 @@ from .encode import Latency as Latency
 from .encode import Phase as Phase
 from .encode import Population as Population
 from .encode import Rate as Rate
+from .latency import LatencyEncoder as LatencyEncoder
+from .latency import SingleSpike as SingleSpike
+from .latency import latency_features as latency_features
+from .latency import latency_spikes as latency_spikes
 from .norm import PerStepBatchNorm as PerStepBatchNorm
 from .norm import TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm
 from .norm import ThresholdDependentBatchNorm as ThresholdDependentBatchNorm

@@ -1,4 +1,7 @@
-"""From outputs over time to one answer: functions ``[T, B, ...]`` → ``[B, ...]`` for ``SNN(decode=...)``."""
+"""From outputs over time to one answer: functions ``[T, B, ...]`` → ``[B, ...]`` for ``SNN(decode=...)``.
+
+:func:`running_sum` and :func:`running_mean` keep the axis of time: an answer after each step.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,17 @@ def mean(y_T: Tensor) -> Tensor:
 def last(y_T: Tensor) -> Tensor:
     """The output at the last step."""
     return y_T[-1]
+
+
+def running_sum(y_T: Tensor) -> Tensor:
+    """The sum up to and including each step, ``[T, B, ...]``: the potential of a readout that integrates."""
+    return y_T.cumsum(0)
+
+
+def running_mean(y_T: Tensor) -> Tensor:
+    """The mean up to and including each step, ``[T, B, ...]``: the answer if the network had stopped there."""
+    steps_T = torch.arange(1, len(y_T) + 1, device=y_T.device, dtype=y_T.dtype)
+    return y_T.cumsum(0) / steps_T.view(-1, *(1,) * (y_T.dim() - 1))
 
 
 def maximum(y_T: Tensor) -> Tensor:

@@ -9,6 +9,11 @@ from .batches import batches as batches
 from .batches import reread as reread
 from .curves import FitCurve as FitCurve
 from .curves import fit_curve_figure as fit_curve_figure
+from .decision import DecisionCurve as DecisionCurve
+from .decision import StepSpread as StepSpread
+from .decision import confidence as confidence
+from .decision import decision_curve as decision_curve
+from .decision import step_spread as step_spread
 from .energy import CONVENTIONS as CONVENTIONS
 from .energy import Convention as Convention
 from .energy import Work as Work

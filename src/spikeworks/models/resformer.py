@@ -186,19 +186,19 @@ def spikingresformer_cifar(classes: int, activation: Factory, **options: object)
 
 @constructor
 def spikingresformer_ti(classes: int, activation: Factory, **options: object) -> SpikingResformer:
-    """SpikingResformer-Ti for images of 224×224, 11.14 M with 1000 classes."""
+    """SpikingResformer-Ti for images of 224×224, 11.18 M with 1000 classes."""
     return _make((64, 192, 384), (1, 3, 6), "imagenet", classes, activation, options)
 
 
 @constructor
 def spikingresformer_s(classes: int, activation: Factory, **options: object) -> SpikingResformer:
-    """SpikingResformer-S for images of 224×224, 17.76 M with 1000 classes."""
+    """SpikingResformer-S for images of 224×224, 17.81 M with 1000 classes."""
     return _make((64, 256, 512), (1, 4, 8), "imagenet", classes, activation, options)
 
 
 @constructor
 def spikingresformer_m(classes: int, activation: Factory, **options: object) -> SpikingResformer:
-    """SpikingResformer-M for images of 224×224, 35.52 M with 1000 classes."""
+    """SpikingResformer-M for images of 224×224, 35.60 M with 1000 classes."""
     return _make((64, 384, 768), (1, 6, 12), "imagenet", classes, activation, options)
 
 

@@ -1,14 +1,34 @@
-"""Learning: the loop, and training runs that survive being stopped."""
+"""Learning: the loop, what it minimises, and training runs that survive being stopped."""
 
 from .checkpoint import load_weights as load_weights
 from .checkpoint import save_weights as save_weights
+from .distill import Distillation as Distillation
+from .distill import frozen as frozen
+from .distill import student as student
+from .distill import teach as teach
+from .fewer_frames import frame_window as frame_window
+from .fewer_frames import rebin as rebin
 from .fit import Data as Data
 from .fit import Epoch as Epoch
 from .fit import Plan as Plan
 from .fit import accuracy as accuracy
 from .fit import fit as fit
+from .latency import TAD as TAD
+from .objective import TET as TET
+from .objective import After as After
+from .objective import LastCE as LastCE
+from .objective import MeanCE as MeanCE
+from .objective import Objective as Objective
+from .objective import Recorded as Recorded
+from .objective import Weighted as Weighted
 from .rate_inference import RateEpoch as RateEpoch
 from .rate_inference import RateInference as RateInference
 from .rate_inference import fit_rate_inference as fit_rate_inference
+from .regularise import information_penalty as information_penalty
+from .regularise import membrane_penalty as membrane_penalty
+from .regularise import potential as potential
+from .regularise import rate_penalty as rate_penalty
+from .soft_labels import Distil as Distil
+from .soft_labels import feature_distance as feature_distance
 from .state import load_state as load_state
 from .state import save_state as save_state

@@ -16,13 +16,10 @@ from torch import Tensor, nn
 from ..disk import whole
 from .average import Average
 from .checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from .objective import Loss, MeanCE, OfBatch
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """A training batch ``[B, ...]`` and a generator to another view of it, of the same labels."""
-
-Objective = Callable[[Tensor, Tensor], Tensor]
-"""What the network puts out, in single precision, ``[B, C]`` or ``[T, B, C]``, and labels ``[B]`` to a loss ``[]``, the
-mean over samples."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ class Epoch:
 def fit(
     network: nn.Module, train: Data, validation: Data, plan: Plan, generator: torch.Generator,
     augment: Augment | None = None, progress: Callable[[Epoch], None] | None = None,
-    checkpoint: str | Path | None = None, objective: Objective | None = None, log: str | Path | None = None,
+    checkpoint: str | Path | None = None, objective: Loss | OfBatch | None = None, log: str | Path | None = None,
 ) -> list[Epoch]:  # fmt: skip
     """Train in place and leave the network with the weights that did best on validation (or the last), in eval mode.
 
@@ -149,7 +146,8 @@ def fit(
     :param checkpoint: a ``.safetensors`` file, written after every epoch; if it is there, training goes on from it and
         ends as if it had never stopped. It knows its run by the plan, the samples and labels, and the state in which
         ``generator`` came; what ``prepare`` and ``augment`` do it cannot know.
-    :param objective: what is made small; default: cross-entropy of the mean over time, with the plan's smoothing.
+    :param objective: what is made small, see :mod:`spikeworks.train.objective`; it sees logits ``[T, B, classes]`` in
+        single precision, T = 1 where the network gives none of time. Default: ``MeanCE`` with the plan's smoothing.
     :param log: a ``.jsonl`` file with a line per epoch, whole after each.
     :returns: one :class:`Epoch` per epoch.
     :raises ValueError: for labels the network has no output for, a checkpoint of another network or run, or a loss that
@@ -162,7 +160,7 @@ def fit(
     history: list[Epoch] = []
     best: dict[str, Tensor] = {}
     average = Average(network, plan.average)
-    loss_of = objective or CrossEntropy(plan.smoothing)
+    loss_of = objective or MeanCE(plan.smoothing)
     run = asdict(plan) | {"objective": repr(objective)} if objective else asdict(plan)
     if checkpoint is not None:
         data = fingerprint(train.x, train.y, validation.x, validation.y)
@@ -209,7 +207,7 @@ def accuracy(network: nn.Module, data: Data, batch: int = 256) -> float:
 
 def _epoch(
     network: nn.Module, train: Data, plan: Plan, optimiser: Any, generator: torch.Generator, augment: Augment | None,
-    number: int, device: torch.device, objective: Objective, average: Average,
+    number: int, device: torch.device, objective: Loss | OfBatch, average: Average,
 ) -> tuple[float, float]:  # fmt: skip
     network.train()
     order = torch.randperm(len(train.y), generator=generator)
@@ -228,7 +226,8 @@ def _epoch(
                 logits = network(x)
             if number == 1 and i == 0:
                 _check_outputs(logits, train)
-            loss = objective(logits.float(), y)
+            loss_of = objective.of(x) if isinstance(objective, OfBatch) else objective
+            loss = loss_of(logits.float() if logits.dim() == 3 else logits.float().unsqueeze(0), y)
             if not bool(loss.isfinite()):
                 raise ValueError(
                     f"fit got a loss of {loss.item()} in epoch {number}, expected a finite number; lower "
@@ -243,17 +242,6 @@ def _epoch(
         average.update(network)
     seen = sum(map(len, parts))
     return total / seen, 100.0 * right / seen
-
-
-@dataclass(frozen=True)
-class CrossEntropy:
-    """Cross-entropy of the mean over time, if there is time. :param smoothing: of labels, 0 to 1."""
-
-    smoothing: float = 0.0
-
-    def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
-        """``[B, C]`` or ``[T, B, C]`` and ``[B]`` → ``[]``."""
-        return nn.functional.cross_entropy(_decided(logits), y, label_smoothing=self.smoothing)
 
 
 def _decided(logits: Tensor) -> Tensor:
