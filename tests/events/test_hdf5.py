@@ -56,8 +56,8 @@ def test_prophesee(tmp_path: Path, where: str) -> None:
         made["CD/events"] = table
         made["CD/indexes"] = np.zeros(3, [("id", "u8"), ("ts", "i8")])
         made["EXT_TRIGGER/events"] = np.zeros(3, [("p", "i2"), ("t", "i8"), ("id", "i2")])
-        made.attrs["format"] = "ECF"
-        {"file": made, "group": made["CD"], "table": made["CD/events"]}[where].attrs["geometry"] = "13x7"
+        made.attrs["format"] = np.bytes_("ECF")
+        {"file": made, "group": made["CD"], "table": made["CD/events"]}[where].attrs["geometry"] = np.bytes_("13x7")
     opened = events.open(file)
     assert opened.about["format"] == "ECF"
     assert same(opened.read(), s)
@@ -109,17 +109,25 @@ def test_what_is_not_events_is_refused(tmp_path: Path) -> None:
         ({"p": s.p + 1}, "p from 1 to 2"),
         ({"t_offset": 0.5}, "one whole number"),
         ({"t_offset": 2**63 - 1}, "do not fit 64 bits"),
-        ({"x": [b"a"] * 20}, "x of"),
+        ({"x": [b"a"] * 20}, "expected numbers"),
+        ({"x": ["word"] * 20}, "expected numbers"),
     ):
         made_by(file, **columns)
         refused(file, words)
     made_by(file)
     with h5py.File(file, "r+") as made:
-        made.attrs["geometry"] = "wide"
+        made.attrs["geometry"] = np.bytes_("wide")
     refused(file, "expected as in '640x480'")
     with h5py.File(file, "r+") as made:
         made.attrs["width"], made.attrs["height"] = 3.5, 4
     refused(file, "expected a whole number")
+
+
+def test_text_of_variable_length_is_left_alone(tmp_path: Path) -> None:
+    made_by(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as made:
+        made.attrs["geometry"] = "640x480"
+    assert events.open(tmp_path / "a.h5", 13, 7).about == {"events in": "events"}
 
 
 def test_other_files_are_not_followed(tmp_path: Path) -> None:
@@ -149,6 +157,9 @@ def test_a_file_that_is_cut_is_refused_at_every_byte(tmp_path: Path) -> None:
 def test_changed_bytes_are_refused_or_read_as_events(tmp_path: Path) -> None:
     made_by(tmp_path / "a.h5")
     assert mutate(tmp_path / "a.h5", 1000, (13, 7)) > 0
+    with h5py.File(tmp_path / "a.h5", "r+") as made:
+        made.attrs["geometry"], made.attrs["format"] = "13x7", np.bytes_("ECF")
+    mutate(tmp_path / "a.h5", 500, (13, 7))
     events.write(tmp_path / "b.h5", stream(300))
     assert mutate(tmp_path / "b.h5", 500) > 0
 

@@ -79,8 +79,8 @@ GESTURE = "get DvsGesture.tar.gz from research.ibm.com/interactive/dvsgesture an
 def cifar10_dvs(root: str | Path, train: bool, partial: bool = False) -> EventDataset:
     """CIFAR10-DVS: ``airplane/cifar10_airplane_0.aedat`` …, 1,000 of each of ten classes, 128×128.
 
-    There is no official split. Here, as in most work since TEBN (Duan et al., NeurIPS 2022), of each class the first
-    900 by number are for training and the last 100 for test.
+    There is no official split. Here, as in work since TEBN (Duan et al., NeurIPS 2022; from public code), of each class
+    numbers 0 to 99 are for test and 100 to 999 for training.
 
     :param root: the folder with the ten. :param train: which. :param partial: take fewer than there should be.
     :raises ValueError: for a folder that lacks recordings. Li et al., Frontiers in Neuroscience 2017.
@@ -94,7 +94,7 @@ def cifar10_dvs(root: str | Path, train: bool, partial: bool = False) -> EventDa
         files = sorted(_class_files(root / name, ".aedat", CIFAR), key=_number)
         if len(files) != 1000 and not partial:
             raise ValueError(f"{root / name} holds {len(files)} recordings, expected 1000; {CIFAR}.")
-        found += [Recording(f, label) for f in files if (_number(f) < 900) is train]
+        found += [Recording(f, label) for f in files if (_number(f) >= 100) is train]
     return EventDataset(f"CIFAR10-DVS {'train' if train else 'test'}", classes, tuple(found), 128, 128)
 
 

@@ -25,6 +25,9 @@ def recordings(path: str | Path) -> Iterator[tuple[EventStream, int, int | None]
     microseconds here; half precision itself is no finer than half a millisecond from 0.5 s to 1 s. Spikes are in the
     order of the file.
 
+    HDF5 itself may crash on lists whose bytes were changed: open a file of doubtful origin in a process of its
+    own. A file that was cut is refused.
+
     :raises ValueError: for a file that is damaged, of another layout, or has times or channels that cannot be.
     """
     path = Path(path)
@@ -38,6 +41,8 @@ def recordings(path: str | Path) -> Iterator[tuple[EventStream, int, int | None]
         columns = [times, units, labels] + ([] if speakers is None else [speakers])
         if len({c.shape for c in columns}) != 1 or len(times.shape) != 1:
             raise ValueError(f"{path} (audio) has the shapes {[c.shape for c in columns]}, expected one length [N].")
+        if any(c.dtype.kind not in "iu" for c in columns[2:]):
+            raise ValueError(f"{path} (audio) has labels of {labels.dtype}, expected whole numbers.")
         for i in range(len(times)):
             where = f"{path} (audio), recording {i}"
             yield _stream(where, times[i], units[i]), int(labels[i]), None if speakers is None else int(speakers[i])

@@ -4,6 +4,9 @@ Layouts known: DSEC (``events/{t,x,y,p}``, ``t_offset``, ``ms_to_idx``; dsec.ifi
 (``CD/events``, a table; docs.prophesee.ai, "HDF5 Event File Format"; their codec is a plug-in of HDF5 that must be
 installed), ``events/{ts,xs,ys,ps}`` with times in seconds, and our own (``events/{t,x,y,p}`` with the attributes
 ``width`` and ``height``). Needs h5py.
+
+Nothing of variable length is read, attributes neither: HDF5 hangs or crashes where the heap that holds it is damaged. A
+size that is written in such an attribute has to be told by the caller.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..stream import EventStream
 from .base import Format, Opened, sensor
@@ -125,12 +130,18 @@ def _layout(file: Any) -> _Layout:
     shapes = [plain(file, where).shape for where, _ in data.values()]
     if len(set(shapes)) != 1 or len(shapes[0]) != 1:
         raise ValueError(f"{name} has columns of the shapes {shapes}, expected one length [N].")
+    for where, key in data.values():
+        dtype = file[where].dtype
+        if dtype.hasobject or (dtype[key] if key else dtype).kind not in "iufb":
+            raise ValueError(f"{where} is of {dtype}, expected numbers.")
     parent = name.rpartition("/")[0]
     holders = {h: file[h] if h else file for h in dict.fromkeys((name, parent, ""))}
     offsets = (plain(file, f"{h}/t_offset".lstrip("/")) for h in holders)
     offset = next((o for o in offsets if o is not None), None)
     about = {"events in": name or "/"}
-    about |= {k: str(v)[:80] for k, v in list(file.attrs.items())[:16] if isinstance(v, str)}
+    for key in list(file.attrs)[:16]:
+        if isinstance(key, str) and isinstance(text := _attribute(file, key), bytes):
+            about[key] = text.decode("utf-8", "replace")[:80]
     shift = 0
     if offset is not None:
         if offset.shape not in ((), (1,)) or offset.dtype.kind not in "iu":
@@ -144,28 +155,36 @@ def _layout(file: Any) -> _Layout:
 def _size(holders: dict[str, Any]) -> tuple[tuple[int, int] | None, bool]:
     """Width and height by the attributes of what holds the events; whether they may be meant the other way round."""
     for holder in holders.values():
-        told = holder.attrs
-        if "width" in told and "height" in told:
-            return (_number("width", told["width"]), _number("height", told["height"])), False
-        if "geometry" in told:
-            parts = str(told["geometry"]).split("x")
+        wide, high, text, pair = (_attribute(holder, k) for k in ("width", "height", "geometry", "sensor_resolution"))
+        if wide is not None and high is not None:
+            return (_number("width", wide), _number("height", high)), False
+        if text is not None:
+            parts = text.decode("ascii", "replace").split("x") if isinstance(text, bytes) else []
             if len(parts) == 2 and all(p.isdecimal() and len(p) < 6 for p in parts):
                 return (int(parts[0]), int(parts[1])), False
-            raise ValueError(f"its attribute geometry is {str(told['geometry'])[:40]!r}, expected as in '640x480'.")
-        if "sensor_resolution" in told:  # rows first, as the tools that pack it write it; some hold it for columns
-            pair = list(told["sensor_resolution"])[:2]
+            raise ValueError(f"its attribute geometry is {str(text)[:40]!r}, expected as in '640x480'.")
+        if pair is not None:  # rows first, as most tools that make such files write it; some begin with columns
+            if np.ndim(pair) != 1 or len(pair) < 2:
+                raise ValueError(f"its attribute sensor_resolution is {str(pair)[:40]!r}, expected rows and columns.")
             return (_number("sensor_resolution", pair[1]), _number("sensor_resolution", pair[0])), True
     return None, False
 
 
+def _attribute(holder: Any, name: str) -> Any:
+    """A number, a few numbers or bytes of fixed length; ``None`` for what is not there or of another kind."""
+    if name not in holder.attrs:
+        return None
+    kept = holder.attrs.get_id(name)
+    if kept.dtype.kind not in "iufS" or prod(kept.shape) * kept.dtype.itemsize > 1024:
+        return None
+    value = holder.attrs[name]
+    return bytes(value) if isinstance(value, np.bytes_) else value
+
+
 def _number(name: str, value: Any) -> int:
-    if (
-        getattr(value, "shape", ()) not in ((), (1,))
-        or getattr(value, "dtype", None) is None
-        or value.dtype.kind not in "iu"
-    ):
+    if np.shape(value) not in ((), (1,)) or np.asarray(value).dtype.kind not in "iu":
         raise ValueError(f"its attribute {name} is {str(value)[:40]!r}, expected a whole number.")
-    return int(value.item())
+    return int(np.asarray(value).item())
 
 
 def _blocks(path: Path, made: _Layout, width: int, height: int, count: int) -> Iterator[EventStream]:
@@ -196,7 +215,7 @@ def _write(path: Path, blocks: Iterable[EventStream], width: int, height: int) -
     with h5py.File(path, "w") as file:
         group = file.create_group("events")
         group.attrs["width"], group.attrs["height"] = width, height
-        group.attrs["t"] = "microseconds"
+        group.attrs["t"] = np.bytes_("microseconds")
         columns = {
             role: group.create_dataset(role, (0,), kind, maxshape=(None,), chunks=(CHUNK,), **packed)
             for role, kind in (("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1"))
