@@ -94,6 +94,7 @@ def test_order_is_known_and_asked_for() -> None:
     with pytest.raises(ValueError, match="windows got a stream that is not in order of time"):
         next(s.windows(10))
     assert empty(3, 4).duration == 0
+    assert len(EventStream([], [], [], [], 3, 4)) == 0
     assert not list(empty(3, 4).windows(5))
     assert list(s.shift(7).t) == list(s.t + 7)
 

@@ -183,6 +183,8 @@ def empty(width: int, height: int) -> EventStream:
 
 def _column(name: str, values: ArrayLike, dtype: type, limit: int | None) -> NDArray:
     column = np.asanyarray(values)
+    if column.shape == (0,):  # of no type in particular: an empty list is real numbers to numpy
+        column = column.astype(dtype)
     if column.ndim != 1 or not (column.dtype == bool or np.issubdtype(column.dtype, np.integer)):
         hint = " t is in whole microseconds." if name == "t" else ""
         raise ValueError(f"EventStream got {name} of {column.dtype} {column.shape}, expected whole numbers [N].{hint}")
