@@ -60,37 +60,18 @@ def test_names_and_types_that_people_use(tmp_path: Path) -> None:
     assert same(events.read(file, 13, 7), s)
 
 
-@pytest.mark.parametrize("order", ["txyp", "xytp", "xypt"])
-@pytest.mark.parametrize("layout", ["C", "F"])
-def test_tables_whose_columns_tell_what_they_are(tmp_path: Path, order: str, layout: str) -> None:
-    s, file = stream(301), tmp_path / "a.npy"
-    np.save(file, np.asarray(np.stack([getattr(s, c).astype(np.int64) for c in order], 1), order=layout))
-    assert same(events.read(file, 13, 7), s)
-    assert [len(b) for b in events.open(file, 13, 7).blocks(100)] == [100, 100, 100, 1]
-
-
 def refused(file: Path, words: str, size: tuple[int, int] = (13, 7)) -> None:
     with pytest.raises(ValueError, match=words) as error:
         events.read(file, *size)
     assert str(file) in str(error.value)
 
 
-def test_tables_that_do_not_tell_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "a.npy"
-    s = stream(301)
-    columns = [getattr(s, c).astype(np.int64) for c in "txyp"]
-    for table, words in (
-        (np.stack([columns[0], columns[1], columns[2] % 2, columns[3]], 1), "look like p"),  # y could be p
-        (np.stack([columns[0], np.sort(columns[1]), *columns[2:]], 1), "like t"),  # x grows, too
-        (np.stack([columns[3], *columns[:3]], 1), "in one of the orders"),
-        (np.stack([columns[0][::-1], *columns[1:]], 1), "like t"),
-        (np.stack(columns, 1)[:1], "like t"),
-        (np.stack(columns, 1).astype(float), "of float64"),
-        (np.stack(columns), r"\(4, 301\)"),
-        (np.zeros((3, 4, 5), int), r"\(3, 4, 5\)"),
-    ):
-        np.save(file, table)
-        refused(file, words)
+@pytest.mark.parametrize("order", ["txyp", "xytp", "yxtp", "xypt"])
+def test_tables_that_do_not_name_their_columns_are_refused(tmp_path: Path, order: str) -> None:
+    """Two of these orders look the same, so no look at the numbers can tell x from y."""
+    file, s = tmp_path / "a.npy", stream(301)
+    np.save(file, np.stack([getattr(s, c).astype(np.int64) for c in order], 1))
+    refused(file, "nothing says what is t, x, y and p")
 
 
 def test_archives_that_are_of_something_else_are_refused(tmp_path: Path) -> None:
@@ -171,7 +152,7 @@ def test_an_archive_that_is_cut_is_refused_at_every_byte(tmp_path: Path) -> None
     s = stream(9)
     events.write(tmp_path / "a.npz", s)
     assert cut(tmp_path / "a.npz") == []
-    np.save(tmp_path / "a.npy", np.stack([s.t, s.x, s.y, s.p], 1))
+    np.save(tmp_path / "a.npy", np.rec.fromarrays([s.t, s.x, s.y, s.p], names="t,x,y,p"))
     assert cut(tmp_path / "a.npy", (13, 7)) == []
 
 
@@ -179,7 +160,7 @@ def test_changed_bytes_are_refused_or_read_as_events(tmp_path: Path) -> None:
     s = stream(40)
     events.write(tmp_path / "a.npz", s)
     mutate(tmp_path / "a.npz", 1500)
-    np.save(tmp_path / "a.npy", np.stack([s.t, s.x, s.y, s.p], 1))
+    np.save(tmp_path / "a.npy", np.rec.fromarrays([s.t, s.x, s.y, s.p], names="t,x,y,p"))
     assert mutate(tmp_path / "a.npy", 1500, (13, 7)) > 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -87,26 +87,6 @@ class Decoder:
             if p.dtype.kind == "i" and p.min() == -1 and p.max() <= 1:
                 return (p > 0).astype(np.uint8)
         return p
-
-
-def in_order_of_columns(owner: str, path: Path, four: Sequence[NDArray]) -> str:
-    """The order of four columns without names, by what they hold: ``txyp``, ``xytp`` or ``xypt``.
-
-    p is the only column with nothing but two values (0 and 1, or −1 and 1), t the only one of the others that grows and
-    never falls, and x is in front of y, as in every published order.
-
-    :raises ValueError: if more than one order, or none, is possible.
-    """
-    two = [i for i, c in enumerate(four) if any(np.isin(c, pair).all() for pair in ((0, 1), (-1, 1)))]
-    grows = [i for i, c in enumerate(four) if i not in two and (c[1:] >= c[:-1]).all() and c[0] < c[-1]]
-    known = {(0, 3): "txyp", (2, 3): "xytp", (3, 2): "xypt"}
-    order = known.get((grows[0], two[0])) if len(grows) == len(two) == 1 else None
-    if order is None:
-        raise ValueError(
-            f"{path} ({owner}) is an array of 4 columns, where {two} look like p and {grows} like t, expected one of "
-            f"each in one of the orders {', '.join(known.values())}; save it with names, as an .npz of t, x, y, p."
-        )
-    return order
 
 
 def _few(names: list[str]) -> str:

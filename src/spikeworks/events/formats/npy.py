@@ -46,16 +46,6 @@ class Array:
             if file.read(1):
                 raise ValueError("it goes on after its array; it is damaged.")
 
-    def column(self, number: int, counts: Iterable[int]) -> Iterator[NDArray]:
-        """As :meth:`rows`, of one column of a table that is stored column after column."""
-        with self.start() as file:
-            _skip(file, self.skip + number * self.shape[0] * self.dtype.itemsize)
-            for count in counts:
-                yield np.frombuffer(_exactly(file, count * self.dtype.itemsize), self.dtype)
-            _skip(file, (self.shape[1] - 1 - number) * self.shape[0] * self.dtype.itemsize)
-            if file.read(1):
-                raise ValueError("it goes on after its array; it is damaged.")
-
 
 def array(start: Callable[[], BufferedIOBase], size: int) -> Array:
     """Read the header of an array that a file of ``size`` bytes holds.

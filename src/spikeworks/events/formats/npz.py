@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..stream import EventStream
 from .base import Format, Opened, sensor
-from .columns import Decoder, in_order_of_columns, roles
+from .columns import Decoder, roles
 from .npy import MAGIC, Array, array
 
 NAME = "npz"
@@ -88,12 +88,10 @@ def _layout(path: Path, members: dict[str, Array]) -> Raw:
         if len(table.shape) != 1 or any(table.dtype[name].shape for name in names.values()):
             raise ValueError(f"its table is {table.shape} of {table.dtype}, expected [N] with a number per field.")
         return partial(_fields, table, [names[role] for role in "txyp"])
-    if len(table.shape) != 2 or table.shape[1] != 4 or table.dtype.kind not in "iu":
-        raise ValueError(
-            f"its array is {table.shape} of {table.dtype}, expected integers [N, 4], or t, x, y, p as fields or "
-            "members; save it as one of them."
-        )
-    return partial(_table, path, table)
+    raise ValueError(
+        f"its array is {table.shape} of {table.dtype}, in which nothing says what is t, x, y and p, expected them as "
+        "fields or as members of an .npz; save it so."
+    )
 
 
 def _columns(four: list[Array], count: int) -> Iterator[tuple[NDArray, ...]]:
@@ -105,18 +103,6 @@ def _fields(table: Array, names: list[str], count: int) -> Iterator[tuple[NDArra
     with ExitStack() as stack:
         for (block,) in _together(stack, [table.rows(_counts(table, count))]):
             yield tuple(block[name] for name in names)
-
-
-def _table(path: Path, table: Array, count: int) -> Iterator[tuple[NDArray, ...]]:
-    order = None
-    with ExitStack() as stack:
-        if table.fortran:
-            columns = _together(stack, [table.column(i, _counts(table, count)) for i in range(4)])
-        else:
-            columns = (tuple(block.T) for (block,) in _together(stack, [table.rows(_counts(table, count))]))
-        for four in columns:
-            order = order or in_order_of_columns(NAME, path, four)
-            yield tuple(four[order.index(role)] for role in "txyp")
 
 
 def _counts(found: Array, count: int) -> Iterator[int]:
