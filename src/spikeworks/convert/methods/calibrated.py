@@ -157,9 +157,9 @@ class Calibration(Method):
     """θ: the value of a grid with the least squared error of the T-step activation; θ/(2T) is added at every step.
 
     SNN Calibration, Li et al., ICML 2021. The shift is right at T = ``steps`` alone, as in the paper. Fashion-MNIST,
-    VGG-9 (seed 0, deep network 92.6), at T = ``steps`` = 8: none 65.2, light 88.5, potential 91.0, weights 89.9 (``spikeworks
-    convert convert_fashion_vgg:ReLU --weights … --data fashion_mnist --method calibration --correction light --steps
-    8``).
+    VGG-9 (seed 0, deep network 92.6), at T = ``steps`` = 8: none 65.2, light 88.5, potential 91.0, weights 89.9
+    (``spikeworks convert convert_fashion_vgg:ReLU --weights … --data fashion_mnist --method calibration --correction
+    light --steps 4 8``).
 
     :param correction: ``"none"``; ``"light"``: biases, by the mean error of each channel; ``"potential"``, their
         "advanced" on CIFAR: v(0) of each neuron, by its mean error; ``"weights"``: gradient descent layer by layer.
