@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import builtins
 import json
-import os
-import subprocess
-import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,57 +18,10 @@ from spikeworks.measure import Report, load_report, save_report
 from spikeworks.recipes import run
 from spikeworks.recipes.options import names_of, told
 from spikeworks.recipes.sources import open_data, open_network
-from spikeworks.train import Plan, accuracy, fit, save_weights
+from spikeworks.train import accuracy
+from typed import place as place
+from typed import refused, typed
 from view.hand_made import method
-
-MODEL = """
-from torch import nn
-from spikeworks.convert.activation import QCFS
-
-def net():
-    return nn.Sequential(nn.Conv2d(1, 6, 3), QCFS(4, 2.0), nn.Flatten(), nn.Linear(216, 3))
-
-def relu():
-    return nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, 3))
-
-def tanh():
-    return nn.Sequential(nn.Conv2d(1, 6, 3), nn.Tanh(), nn.Flatten(), nn.Linear(216, 3))
-"""
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a model file, data of three classes and weights trained on them; a wide terminal."""
-    monkeypatch.setenv("COLUMNS", "220")
-    monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text(MODEL)
-    draw = np.random.default_rng(0)
-    y = draw.integers(0, 3, 240)
-    x = draw.random((240, 8, 8), dtype=np.float32) * 0.5
-    x[y == 0, 3] += 1
-    x[y == 1, :, 3] += 1
-    np.savez("data.npz", x_train=x[:160], y_train=y[:160], x_test=x[160:], y_test=y[160:])
-    split = open_data("data.npz")
-    torch.manual_seed(0)
-    network = open_network("mine.py:net")
-    fit(network, split.train, split.validation, Plan(4, 32, 0.05), torch.Generator().manual_seed(0))
-    save_weights(network, "weights.safetensors")
-    return tmp_path
-
-
-def typed(line: str) -> None:
-    cli.main(line.split())
-
-
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as left:
-        cli.main(arguments)
-    said = capsys.readouterr()
-    assert left.value.code == 2
-    assert said.err.startswith("spikeworks: ")
-    assert said.err.count("\n") == 1
-    assert "Traceback" not in said.err + said.out
-    return said.err
 
 
 def test_convert_writes_what_it_measured(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,113 +122,6 @@ def test_every_method_upon_one_base(place: Path) -> None:
 def test_a_recipe_reads_accuracy_where_asked(place: Path) -> None:
     typed("recipe digits --quick --method max --steps 4 2 --out here")
     assert load_report("here/report.json").results[0].steps == [2, 4]
-
-
-STOPPED = """
-import sys, time
-from spikeworks import cli
-from spikeworks.recipes import run
-
-def slow(*arguments, real=run.convert, **more):
-    time.sleep(1)
-    return real(*arguments, **more)
-
-run.convert = slow
-cli.main(sys.argv[1:])
-"""
-
-
-def test_a_killed_comparison_goes_on(
-    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = "mine.py:net --data data.npz --weights weights.safetensors --method max robust opi-robust ltb"
-    line = f"convert {given} --steps 1 2 --out here"
-    kept = place / "here" / "results"
-    threads = {**os.environ, "OMP_NUM_THREADS": "1"}  # as in this process, lest sums be rounded otherwise
-    process = subprocess.Popen([sys.executable, "-c", STOPPED, *line.split()], env=threads, stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while len(list(kept.glob("[!.]*.json"))) < 2 and time.monotonic() < until:
-        time.sleep(0.05)
-    process.kill()  # no chance to tidy up
-    process.wait()
-    before = {path: path.read_bytes() for path in kept.glob("[!.]*.json")}
-    assert 2 <= len(before) < 4
-    assert not (place / "here" / "report.json").exists()
-    converted: list[str] = []
-    real = run.convert
-
-    def counted(network: nn.Module, method: Any, *rest: Any, **more: Any) -> Any:
-        converted.append(method.name)
-        return real(network, method, *rest, **more)
-
-    monkeypatch.setattr(run, "convert", counted)
-    (kept / "max-0000000000000000.json").write_text("{")  # of something else
-    typed(line)
-    assert converted == ["max", "robust", "opi", "ltb"][len(before) :]
-    assert "not measured again, taken from here/results: max, robust" in capsys.readouterr().out
-    assert {path: path.read_bytes() for path in before} == before
-    resumed = load_report("here/report.json").results
-    converted.clear()
-    typed(f"{line} --fresh")
-    assert converted == ["max", "robust", "opi", "ltb"]
-    fresh = load_report("here/report.json").results
-    assert [replace(r, seconds=0.0) for r in fresh] == [replace(r, seconds=0.0) for r in resumed]
-
-
-LOUD = """
-class Loud(nn.Sequential):
-    def forward(self, x):
-        return super().forward(x) * 2
-
-def relu():
-    return Loud(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, 3))
-"""
-
-
-def test_what_a_result_is_of_decides_whether_it_is_taken(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_weights(open_network("mine.py:relu"), "relu.safetensors")
-    held = dict(np.load("data.npz"))
-    np.savez("other.npz", **{**held, "x_test": held["x_test"][::-1]})
-    converted: list[Any] = []
-    real = run.convert
-    monkeypatch.setattr(run, "convert", lambda *a, **k: converted.append(a) or real(*a, **k))
-
-    def measured(changed: str = "", data: str = "data.npz", steps: str = "1 2", code: str = MODEL) -> bool:
-        converted.clear()
-        Path("mine.py").write_text(code)
-        line = (
-            f"convert mine.py:relu --data {data} --weights relu.safetensors --method robust --steps {steps} --out here"
-        )
-        cli.main([*line.split(), *changed.split()])
-        return bool(converted)
-
-    assert measured()
-    assert not measured()
-    for changed in ("--q 0.9", "--mean 0.1 --std 0.5"):
-        assert measured(changed), changed
-    assert measured(data="other.npz")
-    assert measured(steps="1 3")
-    assert measured(code=MODEL.replace("nn.ReLU()", "nn.ReLU6()"))
-    assert measured(code=MODEL + LOUD)
-    assert measured(code=MODEL + LOUD.replace("* 2", "* 3"))  # the same modules, the same weights, other code
-    assert not measured()
-
-
-def test_an_interrupted_comparison_says_that_it_goes_on(
-    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(*_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(run, "convert", stop)
-    for line, words in (
-        ("convert mine.py:net --data data.npz --method max", "interrupted; the same command goes on where it was"),
-        ("demo --quick", "interrupted\n"),
-    ):
-        with pytest.raises(SystemExit) as left:
-            cli.main(line.split())
-        assert left.value.code == 130
-        assert words in capsys.readouterr().err
 
 
 def test_bad_input_is_refused_in_a_sentence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
