@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import convert, events, machine, recipe
+from . import convert, events, machine, recipe, train
 
 EXTRAS = {
     "cyclopts": "cli",
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         typed = list(sys.argv[1:] if arguments is None else arguments)
-        goes_on = typed[:1] in (["convert"], ["recipe"])
+        goes_on = typed[:1] in (["convert"], ["recipe"], ["train"])
         _leave(130, "interrupted" + "; the same command goes on where it was" * goes_on)
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
@@ -65,7 +65,10 @@ Start with: spikeworks demo
 """
 
 
-COMMANDS = (recipe.demo, convert.convert, convert.analyse, recipe.recipe, recipe.spread, machine.bench, machine.info)
+COMMANDS = (
+    recipe.demo, convert.convert, convert.analyse, recipe.recipe, train.train, train.evaluate, recipe.spread,
+    machine.bench, machine.info,
+)  # fmt: skip
 
 
 def _version() -> str:

@@ -70,18 +70,33 @@ def recipe(
     terminal.deliver(console, report, out)
 
 
-def spread(*reports: Path) -> None:
+def spread(*reports: Path, plot: Path | None = None) -> None:
     """Mean and standard deviation of accuracy over several runs of one recipe; prints Markdown.
 
     Parameters
     ----------
     reports
-        the report.json of each run
+        the report.json, or study.json, of each run
+    plot
+        where to draw accuracy against mean decision time, of studies
     """
     from ..measure import load_report
     from ..measure import spread as over
+    from ..measure.study_figures import plot_spread
+    from ..measure.study_spread import study_spread
+    from ..measure.trained import load_study
+    from ..recipes.training import STUDY
+    from ..view.study import spread_tables
     from ..view.terminal import spread_table
 
+    if reports and all(path.name == STUDY for path in reports):
+        studies = [load_study(path) for path in reports]
+        spreads = study_spread(studies)
+        if plot is not None:
+            plot_spread(spreads, plot)
+        title = f"{studies[0].title}: top-1 in %, mean ± standard deviation of {len(studies)} runs"
+        console_here().print(f"{title}\n\n{spread_tables(spreads)}", markup=False, highlight=False, soft_wrap=True)
+        return
     read = [load_report(path) for path in reports]
     table = spread_table(over(read))
     title = f"{read[0].title}: top-1 in %, mean ± standard deviation of {len(read)} runs"

@@ -53,14 +53,19 @@ def spread(reports: Sequence[Report]) -> list[Spread]:
 
 
 def _over(runs: Sequence[MethodResult]) -> Spread:
-    at = [_statistics(values) for values in zip(*(run.accuracy for run in runs), strict=True)]
-    source = _statistics([run.source_accuracy for run in runs])
+    at = [mean_and_deviation(values) for values in zip(*(run.accuracy for run in runs), strict=True)]
+    source = mean_and_deviation([run.source_accuracy for run in runs])
     measured = all(len(run.quantised) == len(run.steps) for run in runs)
-    rounded = [_statistics(values) for values in zip(*(run.quantised for run in runs), strict=True)] if measured else []
+    rounded = (
+        [mean_and_deviation(values) for values in zip(*(run.quantised for run in runs), strict=True)]
+        if measured
+        else []
+    )
     one = runs[0]
     return Spread(one.label, one.steps, [m for m, _ in at], [d for _, d in at], source, rounded, one.pre, one.levels,
                   one.causal)  # fmt: skip
 
 
-def _statistics(values: Sequence[float]) -> tuple[float, float]:
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """The mean, and the sample standard deviation (n − 1)."""
     return statistics.fmean(values), statistics.stdev(values)

@@ -8,8 +8,13 @@ from . import (
     convert_fashion_vgg,
     convert_fashion_vit,
     digits,
+    events_train,
+    hsd,
+    images_train,
+    latency,
 )
 from .run import Comparison
+from .training import Training
 
 ALL: dict[str, Comparison] = {
     "digits": digits.run,
@@ -20,4 +25,20 @@ ALL: dict[str, Comparison] = {
     "convert_fashion_vit": convert_fashion_vit.run,
     "convert_cifar10_vit": convert_cifar10_vit.run,
 }
-"""Every recipe by name; all take ``seed``, ``quick``, ``watch``, ``command`` and ``checkpoint``."""
+"""Every recipe that converts, by name; all take ``seed``, ``quick``, ``watch``, ``command`` and ``checkpoint``."""
+
+TRAINING: dict[str, Training] = {
+    recipe.name: recipe
+    for recipe in (
+        images_train.digits,
+        events_train.nmnist,
+        events_train.gesture,
+        images_train.fashion_resnet,
+        images_train.cifar10_resnet,
+        hsd.cifar10_dvs,
+        hsd.objects,
+        latency.digits,
+        latency.fashion,
+    )
+}
+"""Every recipe that trains spiking networks, by name; all take ``seed``, ``quick``, ``watch`` and ``folder``."""

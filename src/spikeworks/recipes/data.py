@@ -86,7 +86,7 @@ def fashion_mnist() -> Split:
 
     :raises ValueError: if ``SPIKEWORKS_DATA`` or the file in it is absent or not what it should be.
     """
-    held = _arrays("fashion_mnist/fashion_mnist.npz", ("x_train", "y_train", "x_test", "y_test"))
+    held = data_arrays("fashion_mnist/fashion_mnist.npz", ("x_train", "y_train", "x_test", "y_test"))
     x, y, x_test, y_test = (torch.from_numpy(held[k]) for k in ("x_train", "y_train", "x_test", "y_test"))
     names = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
     prepare = Normalise((0.2860,), (0.3530,))
@@ -102,7 +102,7 @@ def cifar10() -> Split:
     """
     names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     keys = ("jpg_train", "off_train", "y_train", "jpg_test", "off_test", "y_test")
-    held = _arrays("cifar10/cifar10_jpeg.npz", keys)
+    held = data_arrays("cifar10/cifar10_jpeg.npz", keys)
     prepare = Normalise((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
     parts = [
         Data(_decoded(held[f"jpg_{s}"], held[f"off_{s}"]), torch.from_numpy(held[f"y_{s}"]), prepare)
@@ -122,7 +122,8 @@ def _split(name: str, classes: Sequence[str], whole: Data, test: Data) -> Split:
     return Split(name, tuple(classes), whole.take(order[held:]), whole.take(order[:held]), test)
 
 
-def _arrays(place: str, keys: tuple[str, ...]) -> dict[str, Any]:
+def data_arrays(place: str, keys: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Arrays of an archive under the folder of data, see :func:`read_npz`."""
     if not (root := os.environ.get(VARIABLE)):
         raise ValueError(
             f"{place} is looked for under the folder that the environment variable {VARIABLE} names, which is not set; "
@@ -130,7 +131,7 @@ def _arrays(place: str, keys: tuple[str, ...]) -> dict[str, Any]:
         )
     path = Path(root).expanduser() / place
     if not path.is_file():
-        raise ValueError(f"{path} is not there, expected a NumPy archive with {', '.join(keys)}; put it there.")
+        raise ValueError(f"{path} is not there, expected a NumPy archive; put it there.")
     return read_npz(path, keys)
 
 

@@ -44,17 +44,22 @@ def told(method: Method, given: Mapping[str, Any]) -> Method:
         )
     hints = get_type_hints(type(method))
     own = {f.name for f in fields(method)}
-    mine = {k: _read(f"{method.name} got {k}={v!r}", v, hints[k]) for k, v in given.items() if k in own}
+    mine = {k: read_word(f"{method.name} got {k}={v!r}", v, hints[k]) for k, v in given.items() if k in own}
     rest = {k: v for k, v in given.items() if k not in own}
     if rest and isinstance(method, Upon):
         mine["base"] = told(method.base, rest)
     return replace(method, **mine) if mine else method
 
 
-def _read(said: str, value: Any, hint: Any) -> Any:
-    """A word as a value of an annotation: the first that fits of literals, truth, numbers, nothing and any word."""
+def read_word(said: str, value: Any, hint: Any) -> Any:
+    """A word as a value of an annotation: the first that fits of literals, truth, numbers, nothing and any word.
+
+    Of a tuple there are several, with commas between.
+    """
     if not isinstance(value, str):
         return value
+    if get_origin(hint) is tuple:
+        return tuple(read_word(said, part.strip(), get_args(hint)[0]) for part in value.split(","))
     kinds = [hint] if get_origin(hint) is Literal else get_args(hint) or [hint]
     literals = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     if value in literals:

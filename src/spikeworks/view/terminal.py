@@ -127,9 +127,14 @@ def spread_table(spreads: Sequence[Spread]) -> str:
     rows = [["method", *(f"T={t}" for t in spreads[0].steps), "deep", *told]]
     for i, s in enumerate(spreads):
         numbers = [*zip(s.mean, s.deviation, strict=True), s.source]
-        rows.append([s.label, *map(_plus_minus, numbers), *(column[i] for column in told.values())])
+        rows.append([s.label, *map(plus_minus, numbers), *(column[i] for column in told.values())])
         if s.quantised:
-            rows.append([AS_MANY, *map(_plus_minus, s.quantised), "", *[""] * len(told)])
+            rows.append([AS_MANY, *map(plus_minus, s.quantised), "", *[""] * len(told)])
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table, the first row its headings; all columns but the first are numbers."""
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [[cell.ljust(w) for cell, w in zip(row, wide, strict=True)] for row in rows]
     lines.insert(1, ["-" * wide[0], *("-" * (w - 1) + ":" for w in wide[1:])])
@@ -140,7 +145,8 @@ AS_MANY = "– deep, as many values"
 """The row below a method: its deep network with activations rounded to as many values as T steps tell apart."""
 
 
-def _plus_minus(value: tuple[float, float]) -> str:
+def plus_minus(value: tuple[float, float]) -> str:
+    """Mean and deviation."""
     return f"{value[0]:.2f} ± {value[1]:.2f}"
 
 

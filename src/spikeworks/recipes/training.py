@@ -1,0 +1,114 @@
+"""What every training recipe is: settings, and a function that trains and measures on a bench."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from ..measure.trained import Study, load_study
+from .bench import Bench
+from .options import read_word
+from .run import Watch, provenance
+
+STUDY = "study.json"
+"""What was measured, in the folder of a run."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A data set, networks and how they are trained: run it, or measure again what a run has left.
+
+    :param name: the recipe's. :param title: for people.
+    :param settings: a frozen dataclass, of frozen dataclasses where that helps; every number in it can be overridden.
+    :param work: ``work(bench, settings)``: trains, and measures on test.
+    :param about: what a reader must know, for the report.
+    """
+
+    name: str
+    title: str
+    settings: Any
+    work: Callable[[Bench, Any], None]
+    about: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(
+        self, seed: int = 0, quick: bool = False, watch: Watch = Watch(), command: str = "",
+        folder: str | Path | None = None, override: Mapping[str, str] | None = None,
+    ) -> Study:  # fmt: skip
+        """Train and measure.
+
+        :param seed: of weights, order and augmentation; the split is fixed. :param quick: only to see whether it runs.
+        :param watch: who is told what happens. :param command: what was typed, for the report.
+        :param folder: where weights, checkpoints, logs and the study are left; the same run goes on from there.
+        :param override: settings by name, ``{"epochs": "3"}``; ``plan.epochs`` where several have one of that name.
+        :raises ValueError: if the data are not there, a setting is unknown, or the folder holds another run.
+        """
+        settings = overridden(self.settings, override or {})
+        place = None if folder is None else Path(folder)
+        bench = Bench(seed, place, quick, watch=watch)
+        self.work(bench, settings)
+        about = {"recipe": self.name, "override": dict(override or {}), "quick": quick, "settings": repr(settings)}
+        command = command or f"spikeworks train {self.name} --seed {seed}"
+        study = Study(self.title, bench.results, provenance(command, seed, **self.about, **about))
+        if place is not None:
+            study.save(place / STUDY)
+        return study
+
+    def again(self, folder: str | Path, study: Study, watch: Watch = Watch()) -> Study:
+        """Measure the weights that a run has left, without training; numbers of its training are taken from it."""
+        settings = overridden(self.settings, study.meta.get("override", {}))
+        bench = Bench(study.meta["seed"], Path(folder), study.meta.get("quick", False), learning=False, watch=watch)
+        self.work(bench, settings)
+        before = {r.name: r for r in study.results}
+        results = [
+            replace(r, validation=before[r.name].validation, seconds=before[r.name].seconds) for r in bench.results
+        ]
+        return replace(study, results=results)
+
+
+def evaluate(folder: str | Path, recipes: Mapping[str, Training], watch: Watch = Watch()) -> Study:
+    """Measure again what a training recipe has left in a folder.
+
+    :raises ValueError: if it is no such folder, or of a recipe that is not among these.
+    """
+    study = load_study(Path(folder) / STUDY)
+    name = str(study.meta.get("recipe"))
+    if name not in recipes:
+        raise ValueError(f"{folder} holds a run of {name!r}, expected one of {', '.join(recipes)}.")
+    return recipes[name].again(folder, study, watch)
+
+
+def overridden(settings: Any, words: Mapping[str, str]) -> Any:
+    """Settings with other values, read from words as the annotations say.
+
+    :param settings: a frozen dataclass, possibly of others. :param words: name, or path with dots, → word.
+    :raises ValueError: for a name that is unknown or not the only one, or a word that cannot be read.
+    """
+    leaves = _leaves(settings)
+    for said, word in words.items():
+        paths = [path for path in leaves if path == said or path.endswith(f".{said}")]
+        paths = [said] if said in paths else paths
+        if len(paths) != 1:
+            found = f"{len(paths)} settings are called so: {', '.join(paths)}" if paths else "there is none"
+            raise ValueError(
+                f"--override got {said}={word}, but {found}, expected one of {', '.join(leaves)}; name it in full."
+            )
+        settings = _put(settings, paths[0].split("."), word)
+    return settings
+
+
+def _leaves(settings: Any, before: str = "") -> list[str]:
+    found: list[str] = []
+    for f in fields(settings):
+        value, path = getattr(settings, f.name), f"{before}{f.name}"
+        found += _leaves(value, f"{path}.") if is_dataclass(value) else [path]
+    return found
+
+
+def _put(settings: Any, path: list[str], word: str) -> Any:
+    name, *rest = path
+    if rest:
+        return replace(settings, **{name: _put(getattr(settings, name), rest, word)})
+    said = f"--override got {name}={word}"
+    return replace(settings, **{name: read_word(said, word, get_type_hints(type(settings))[name])})

@@ -1,0 +1,100 @@
+"""A study of trained networks: what the terminal shows of it, and its page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..measure.study_spread import TrainedSpread
+from ..measure.trained import Study, Trained
+from .terminal import markdown, plus_minus
+
+if TYPE_CHECKING:
+    import rich.console
+    import rich.table
+
+
+def deliver(console: rich.console.Console, study: Study, out: Path) -> None:
+    """Write the figure of a study into the folder where it lies, then show its table."""
+    from ..recipes.training import STUDY
+
+    files = [out / STUDY, out / "study.png"]
+    study.plot(files[1])
+    show(console, study, files)
+
+
+def show(console: rich.console.Console, study: Study, files: Sequence[Path] = ()) -> None:
+    """Print the tables of a study, how to read them, and where the files are."""
+    from rich.markup import escape
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(f"\n  [bold]{escape(study.title)}[/]: top-1 in % on test", highlight=False)
+    console.print(Padding(study_table(study), (0, 0, 0, 1)), highlight=False)
+    legend = (
+        "T=t: decided after t steps. spread: standard deviation over the accuracies of single steps, in points. "
+        "time: mean decision time at which the accuracy after all steps is first reached, to a point, by confidence. "
+        "best, last: on validation."
+    )
+    console.print(Padding(f"{legend}\n", (0, 2, 0, 2)), style="dim", highlight=False)
+    for file in files:
+        console.print(Text(f"  {file}", "cyan"), soft_wrap=True)
+
+
+def study_table(study: Study) -> rich.table.Table:
+    """A row per network: accuracy after each step, and what else was measured.
+
+    :raises ValueError: if nothing was measured.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not study.results:
+        raise ValueError("study_table got a study without results, expected at least one network.")
+    read = shown_steps(study.results)
+    more = list(dict.fromkeys(name for r in study.results for name in r.values))
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, padding=(0, 1))
+    table.add_column("network")
+    for heading in (*(f"T={t}" for t in read), "spread", "time", "best", "last", *more):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for r in study.results:
+        after = [f"{r.running[t - 1]:.1f}" if t <= r.steps else "" for t in read]
+        held = [f"{max(r.validation):.1f}", f"{r.validation[-1]:.1f}"] if r.validation else ["–", "–"]
+        values = [f"{r.values[name]:.1f}" if name in r.values else "" for name in more]
+        table.add_row(escape(r.label), *after, f"{r.spread:.1f}", f"{r.time_for(r.accuracy - 1):.2f}", *held, *values)
+    return table
+
+
+def shown_steps(results: Sequence[Trained]) -> list[int]:
+    """The first step, powers of two, and the last of every network."""
+    most = max(r.steps for r in results)
+    powers = {1 << i for i in range(most.bit_length()) if 1 << i <= most}
+    return sorted(powers | {r.steps for r in results})
+
+
+LEVELS = 6
+"""Accuracies, a point apart, at which the time that networks take to them is told."""
+
+
+def spread_tables(spreads: Sequence[TrainedSpread]) -> str:
+    """Markdown: accuracy after each step and all runs one by one; then the time to reach an accuracy, where T > 1."""
+    read = shown_steps([r for s in spreads for r in s.results])
+    more = list(dict.fromkeys(name for s in spreads for name in s.values))
+    rows = [["network", *(f"T={t}" for t in read), "spread", *more, "each run"]]
+    for s in spreads:
+        after = [plus_minus(s.running[t - 1]) if t <= len(s.running) else "" for t in read]
+        values = [plus_minus(s.values[name]) if name in s.values else "" for name in more]
+        rows.append([s.label, *after, plus_minus(s.spread), *values, ", ".join(f"{a:.1f}" for a in s.runs)])
+    timed = [s for s in spreads if len(s.running) > 1]
+    if not timed:
+        return markdown(rows)
+    most = math.floor(max(s.running[-1][0] for s in timed))
+    levels = range(most - LEVELS + 1, most + 1)
+    times = [["mean decision time to", *(f"{level} %" for level in levels)]]
+    for s in timed:
+        reached = [s.time_for(level) for level in levels]
+        times.append([s.label, *(plus_minus(t) if math.isfinite(t[0]) else "–" for t in reached)])
+    return f"{markdown(rows)}\n\n{markdown(times)}"
