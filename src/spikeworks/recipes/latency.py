@@ -44,8 +44,8 @@ class Settings:
     plan: Plan
     steps: int = 8
     train: int = 12_000
-    features: int = 16
-    channels: tuple[int, ...] = (32, 64)
+    features: int = 12
+    channels: tuple[int, ...] = (16, 32)
     floor: float = 0.3
     tested: int = 2000
 
@@ -119,7 +119,7 @@ def _vgg(
 
 digits = Training(
     "latency_digits", "Latency coding on handwritten digits",
-    Settings(Plan(40, 32, 3e-3, "adamw", decay=1e-2, warmup=1), features=12, channels=(24, 24)),
+    Settings(Plan(40, 32, 3e-3, "adamw", decay=1e-2, warmup=1), channels=(24, 24)),
     partial(study, digits_split), {"data": "digits (scikit-learn), 1,197 train, 300 validation, 300 test"},
 )  # fmt: skip
 """Digits of 8×8 pixels, which come with scikit-learn: losses, encoders and corruptions compared at T = 8."""

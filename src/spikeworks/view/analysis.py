@@ -9,8 +9,7 @@ from pathlib import Path
 from ..disk import whole
 from ..measure.analysis import CASES, Analysis, LayerAnalysis, Reference
 from ..measure.analysis_figures import AGAINST, analysis_figures
-from ..measure.result import Report
-from .report import _card, _number, _reproduce, _table, _td, _tile, svg
+from .report import _card, _number, _reproduce, _table, _td, _tile, document, svg
 
 
 def write_analysis_page(analysis: Analysis, path: str | Path) -> None:
@@ -32,7 +31,6 @@ def analysis_page(analysis: Analysis) -> str:
     :raises ValueError: for an analysis without stages or layers.
     """
     drawn = {name: svg(figure) for name, figure in analysis_figures(analysis).items()}
-    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     about = [str(analysis.meta[k]) for k in ("network", "data", "date") if analysis.meta.get(k)]
     subtitle = " · ".join([*about, f"T = {analysis.steps}", f"{analysis.samples:,} samples"])
     body = [
@@ -64,14 +62,9 @@ def analysis_page(analysis: Analysis) -> str:
             "stands for something else than its activation.",
         ),
         *_tables(analysis),
-        *_reproduce(Report(analysis.title, [], analysis.meta)),
+        *_reproduce(analysis.meta),
     ]  # fmt: skip
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(analysis.title)}</title><style>{style}</style></head>\n"
-        f"<body><main>\n{chr(10).join(body)}\n</main></body></html>\n"
-    )
+    return document(analysis.title, body)
 
 
 # ---- the sections ----

@@ -39,7 +39,6 @@ def page(report: Report) -> str:
     :raises ValueError: if the report has no results.
     """
     drawn = {name: svg(figure) for name, figure in figures.report_figures(report).items()}
-    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     subtitle = " · ".join(str(report.meta[k]) for k in ("network", "data", "date") if report.meta.get(k))
     body = [
         f"<header><h1>{escape(report.title)}</h1><p>{escape(subtitle)}</p></header>",
@@ -47,12 +46,18 @@ def page(report: Report) -> str:
         *_accuracy(report, drawn),
         *_energy(report, drawn),
         *_layers(report, drawn),
-        *_reproduce(report),
+        *_reproduce(report.meta),
     ]
+    return document(report.title, body)
+
+
+def document(title: str, body: Iterable[str]) -> str:
+    """A page of its own, with its style inside."""
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(report.title)}</title><style>{style}</style></head>\n"
+        f"<title>{escape(title)}</title><style>{style}</style></head>\n"
         f"<body><main>\n{chr(10).join(body)}\n</main></body></html>\n"
     )
 
@@ -221,9 +226,9 @@ def _layer(x: LayerResult) -> str:
     return f"<tr>{first}{''.join(map(_td, told))}</tr>"
 
 
-def _reproduce(report: Report) -> Iterable[str]:
+def _reproduce(told: dict[str, Any]) -> Iterable[str]:
     yield "<h2>How to reproduce</h2>"
-    meta = dict(report.meta)
+    meta = dict(told)
     if command := meta.pop("command", None):
         yield f"<pre>{escape(str(command))}</pre>"
     items = "".join(f"<dt>{escape(k.replace('_', ' '))}</dt><dd>{escape(v)}</dd>" for k, v in _flat(meta))

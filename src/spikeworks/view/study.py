@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..measure.study_spread import TrainedSpread
-from ..measure.trained import Study, Trained
+from ..measure.trained import Study
+from ..recipes.training import STUDY
+from .study_page import shown_steps, write_study_page
 from .terminal import markdown, plus_minus
 
 if TYPE_CHECKING:
@@ -17,11 +19,10 @@ if TYPE_CHECKING:
 
 
 def deliver(console: rich.console.Console, study: Study, out: Path) -> None:
-    """Write the figure of a study into the folder where it lies, then show its table."""
-    from ..recipes.training import STUDY
-
-    files = [out / STUDY, out / "study.png"]
-    study.plot(files[1])
+    """Write the page and the figure of a study into the folder where it lies, then show its table."""
+    files = [out / name for name in ("study.html", STUDY, "study.png")]
+    write_study_page(study, files[0])
+    study.plot(files[2])
     show(console, study, files)
 
 
@@ -66,13 +67,6 @@ def study_table(study: Study) -> rich.table.Table:
         values = [f"{r.values[name]:.1f}" if name in r.values else "" for name in more]
         table.add_row(escape(r.label), *after, f"{r.spread:.1f}", f"{r.time_for(r.accuracy - 1):.2f}", *held, *values)
     return table
-
-
-def shown_steps(results: Sequence[Trained]) -> list[int]:
-    """The first step, powers of two, and the last of every network."""
-    most = max(r.steps for r in results)
-    powers = {1 << i for i in range(most.bit_length()) if 1 << i <= most}
-    return sorted(powers | {r.steps for r in results})
 
 
 LEVELS = 6
