@@ -26,6 +26,7 @@ ROOMS = (
 # what `import torch` itself brings in is left out of this list at run time
 HEAVY = (
     "matplotlib", "numba", "llvmlite", "rich", "cyclopts", "sklearn", "scipy", "PIL", "triton", "safetensors", "sympy",
+    "lightning_fabric", "tensorboard", "mlflow",
 )  # fmt: skip
 
 

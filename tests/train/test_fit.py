@@ -232,7 +232,7 @@ def test_a_run_killed_twenty_times_ends_bit_for_bit_as_one_that_was_not(tmp_path
     whole, place, kills = time.monotonic() - begin, tmp_path / "killed", 0
     draw = generator(4)
     while not (place / "end.safetensors").exists():
-        running = command(place)
+        begin, running = time.monotonic(), command(place)
         share = 0.5 + 0.5 * float(torch.rand((), generator=draw)) if kills < 20 else 100.0
         try:
             running.wait(whole * share)
@@ -241,6 +241,7 @@ def test_a_run_killed_twenty_times_ends_bit_for_bit_as_one_that_was_not(tmp_path
             running.wait()
             kills += 1
         if kills < 20 and (place / "end.safetensors").exists():  # it got through: once more from the start
+            whole = min(whole, time.monotonic() - begin)  # the machine may have been slow before
             for file in place.iterdir():
                 file.unlink()
     assert kills >= 20

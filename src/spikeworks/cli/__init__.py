@@ -20,6 +20,11 @@ EXTRAS = {
     "joblib": "events",
     "lz4": "events",
     "zstandard": "events",
+    "lightning_fabric": "train",
+    "tensorboard": "train",
+    "mlflow": "mlflow",
+    "sqlalchemy": "mlflow",
+    "alembic": "mlflow",
 }
 """Optional library → the extra that brings it."""
 

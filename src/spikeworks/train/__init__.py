@@ -1,19 +1,30 @@
 """Learning: the loop, what it minimises, and training runs that survive being stopped."""
 
+from .best import best_files as best_files
 from .checkpoint import load_weights as load_weights
 from .checkpoint import save_weights as save_weights
+from .data import Data as Data
 from .distill import Distillation as Distillation
 from .distill import frozen as frozen
 from .distill import student as student
 from .distill import teach as teach
+from .early import Exit as Exit
+from .early import early_exits as early_exits
+from .evaluate import accuracy as accuracy
 from .fewer_frames import frame_window as frame_window
 from .fewer_frames import rebin as rebin
-from .fit import Data as Data
-from .fit import Epoch as Epoch
-from .fit import Plan as Plan
-from .fit import accuracy as accuracy
 from .fit import fit as fit
+from .history import Epoch as Epoch
+from .history import Summary as Summary
+from .history import summary as summary
 from .latency import TAD as TAD
+from .log import Jsonl as Jsonl
+from .log import Log as Log
+from .log import MLflow as MLflow
+from .log import TensorBoard as TensorBoard
+from .monitor import Activity as Activity
+from .monitor import Monitor as Monitor
+from .monitor import activity as activity
 from .objective import TET as TET
 from .objective import After as After
 from .objective import LastCE as LastCE
@@ -21,6 +32,8 @@ from .objective import MeanCE as MeanCE
 from .objective import Objective as Objective
 from .objective import Recorded as Recorded
 from .objective import Weighted as Weighted
+from .parallel import Parallel as Parallel
+from .plan import Plan as Plan
 from .rate_inference import RateEpoch as RateEpoch
 from .rate_inference import RateInference as RateInference
 from .rate_inference import fit_rate_inference as fit_rate_inference

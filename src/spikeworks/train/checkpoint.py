@@ -1,38 +1,73 @@
-"""A training run in one safetensors file: tensors, and the rest as JSON in its header; never half of one."""
+"""Weights in safetensors files: whole ones, or none; nothing is executed."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..disk import whole
-from .average import Average
 
 
 def save_weights(network: nn.Module, path: str | Path) -> None:
     """Write a network's parameters and buffers as safetensors.
 
-    :raises ValueError: if ``path`` is a folder.
+    :raises ValueError: if ``path`` is a folder. :raises OSError: if the disk does not take it; then what was there is.
+    """
+    write(path, network.state_dict())
+
+
+def load_weights(network: nn.Module, path: str | Path, part: Literal["best", "last"] = "best") -> None:
+    """Load safetensors into a network: all of them, with equal names and shapes, or none.
+
+    :param path: what :func:`save_weights` wrote, or a checkpoint of ``fit``.
+    :param part: of a checkpoint, the weights best on validation so far, or those of the last epoch, to train on from.
+    :raises ValueError: if the file is absent, a pickle, truncated, not safetensors, or of another network.
+    """
+    if part not in ("best", "last"):
+        raise ValueError(f"load_weights got part={part!r}, expected 'best' or 'last'; choose one of them.")
+    tensors, words = read(path)
+    if "history" in words:  # a checkpoint
+        prefix = {"best": "best.", "last": "network."}[part]
+        tensors = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    fits(network, tensors, str(path))
+    network.load_state_dict(tensors)
+
+
+def write(
+    path: str | Path, tensors: Mapping[str, Tensor], words: dict[str, str] | None = None, after: str = ""
+) -> None:
+    """Write tensors, and words into the header, as safetensors: the whole file, or nothing.
+
+    :param after: when this is, for the message. :raises OSError: if the disk does not take it.
     """
     from safetensors.torch import save_file
 
-    with whole(path) as temporary:
-        save_file({k: v.detach().contiguous().clone() for k, v in network.state_dict().items()}, temporary)
+    with taken(path, after), whole(path) as temporary:
+        save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary, words)
 
 
-def load_weights(network: nn.Module, path: str | Path) -> None:
-    """Load safetensors into a network: all of them, with equal names and shapes, or none.
+@contextmanager
+def taken(path: str | Path, after: str = "") -> Iterator[None]:
+    """Around the writing of a file: one sentence of what a full disk, or one that cannot be written, leaves behind.
 
-    :raises ValueError: if the file is absent, a pickle, truncated, not safetensors, or of another network.
+    :raises OSError: with that sentence.
     """
-    tensors, _ = read(path)
-    _fits(network, tensors, str(path))
-    network.load_state_dict(tensors)
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) and not type(error).__module__.startswith("safetensors"):
+            raise
+        left = "what was there before is whole" if Path(path).exists() else "nothing was left there"
+        raise OSError(
+            f"{path} could not be written{after and f' {after}'} ({error}); {left}: make room, or choose another "
+            "place, and start the same again."
+        ) from error
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -60,72 +95,6 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
-def save_checkpoint(
-    path: str | Path, network: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator,
-    run: dict[str, Any], history: list[dict[str, Any]], best: dict[str, Tensor], average: Average,
-) -> None:  # fmt: skip
-    """Write all that :func:`load_checkpoint` needs to go on as if training had not stopped.
-
-    :param run: what tells this run from others, ready for JSON.
-    """
-    from safetensors.torch import save_file
-
-    tensors = {f"network.{k}": v for k, v in network.state_dict().items()} | {f"best.{k}": v for k, v in best.items()}
-    for i, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{i}.{k}": v for k, v in state.items() if isinstance(v, Tensor)}
-    tensors |= {f"average.{k}": v for k, v in average.tensors().items()}
-    tensors["generator"] = generator.get_state()
-    words = {"run": json.dumps(run), "history": json.dumps(history)}
-    with whole(path) as temporary:
-        save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary, words)
-
-
-def load_checkpoint(
-    path: str | Path, network: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator,
-    run: dict[str, Any], average: Average,
-) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:  # fmt: skip
-    """Put network, optimiser, generator and average where a run left them.
-
-    :param run: as :func:`save_checkpoint` was given it.
-    :returns: the history so far, and the best weights so far.
-    :raises ValueError: if the file is unreadable, or of another network or run; then nothing was changed.
-    """
-    tensors, words = read(path)
-    try:
-        history, made_with = json.loads(words["history"]), json.loads(words["run"])
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} holds weights but no training run, expected a checkpoint of fit; delete it."
-        ) from error
-    if made_with != run:
-        changed = sorted(k for k in run.keys() | made_with.keys() if run.get(k) != made_with.get(k))
-        raise ValueError(
-            f"{path} is of a run with another {', '.join(changed)}, expected a checkpoint of this run; give the same "
-            "again, or another place."
-        )
-    groups: dict[str, dict[str, Tensor]] = {k: {} for k in ("network", "best", "optimiser", "generator", "average")}
-    state: dict[int, dict[str, Tensor]] = {}
-    try:
-        for name, tensor in tensors.items():
-            group, _, rest = name.partition(".")
-            groups[group][rest] = tensor
-        for name, tensor in groups["optimiser"].items():
-            number, _, what = name.partition(".")
-            state.setdefault(int(number), {})[what] = tensor
-        torch.Generator().set_state(groups["generator"][""])
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is no whole checkpoint ({error!r}), expected what fit wrote; delete it.") from error
-    counted = groups["average"].pop("", None)
-    for weights in (groups["network"], groups["best"], *([groups["average"]] if counted is not None else [])):
-        _fits(network, weights, str(path))
-    network.load_state_dict(groups["network"])
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    generator.set_state(groups["generator"][""])
-    if counted is not None:
-        average.restore({**groups["average"], "": counted})
-    return history, groups["best"]
-
-
 def fingerprint(*tensors: Tensor) -> str:
     """The same for tensors of the same type, shape and bits, and for no others."""
     digest = hashlib.sha256()
@@ -135,7 +104,11 @@ def fingerprint(*tensors: Tensor) -> str:
     return digest.hexdigest()
 
 
-def _fits(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+def fits(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Nothing, if a network has tensors of these names and shapes and no others.
+
+    :param source: where they are from, for the message. :raises ValueError: if not.
+    """
     own = {k: tuple(v.shape) for k, v in network.state_dict().items()}
     given = {k: tuple(v.shape) for k, v in tensors.items()}
     if own == given:

@@ -1,0 +1,92 @@
+"""One pass over the training set, by one process or by several that each take a share of every batch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .data import Augment, Data
+from .evaluate import decided, ready
+from .objective import Loss, OfBatch
+from .run import Run
+
+
+def train_epoch(
+    run: Run, train: Data, augment: Augment | None, number: int, objective: Loss | OfBatch
+) -> tuple[float, float]:  # fmt: skip
+    """Train for one epoch: mean loss, and accuracy on the batches as they came, in percent.
+
+    The run's generator is drawn from alike in every process: the order, and a seed. From the seed and a process's
+    number come what dropout draws there and, where there are several processes, augmentation.
+
+    :param number: of the epoch, from 1.
+    :raises ValueError: if the loss, or a weight, is no longer finite, or there are too few outputs for the labels.
+    """
+    with torch.random.fork_rng():  # dropout draws from torch's default generator: seed it, then put it back
+        seed = int(torch.randint(2**62, (), generator=run.generator)) + run.team.rank
+        torch.manual_seed(seed)
+        order = torch.randperm(len(train.y), generator=run.generator)
+        draw = run.generator if run.team.size == 1 else torch.Generator().manual_seed(2**62 + seed)
+        return _epoch(run, train, order, augment, draw, number, objective)
+
+
+def _epoch(
+    run: Run, train: Data, order: Tensor, augment: Augment | None, draw: torch.Generator, number: int,
+    objective: Loss | OfBatch,
+) -> tuple[float, float]:  # fmt: skip
+    team, plan, optimiser, network, device = run.team, run.plan, run.optimiser, run.team.network, run.team.device
+    network.train()
+    parts = order.split(plan.batch)
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts = parts[:-1]  # batch normalisation has no variance over one sample
+    total, right = 0.0, 0
+    for i, index in enumerate(parts):
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate_at(number - 1 + i / len(parts))
+        optimiser.zero_grad(set_to_none=True)
+        for j, part in enumerate(chunks := index.chunk(plan.accumulate)):
+            mine, count = team.share(part)
+            x, y = train.x[mine], train.y[mine].long().to(device)
+            x = ready(train.prepare(augment(x, draw) if augment else x), device)
+            with team.gathering(j == len(chunks) - 1):
+                with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+                    logits = team.module(x)
+                if number == 1 and i == 0:
+                    _check_outputs(logits, train)
+                loss_of = objective.of(x) if isinstance(objective, OfBatch) else objective
+                loss = loss_of(logits.float() if logits.dim() == 3 else logits.float().unsqueeze(0), y)
+                (summed,) = team.sums(float(loss.detach()) * count)  # of all processes, so that all stop as one
+                if not math.isfinite(summed):
+                    _stop(run, f"a loss of {summed / len(part)}", number)
+                (loss * (team.size * count / len(index))).backward()  # a team's gradient is its members' mean
+            total += summed
+            right += int((decided(logits.detach())[:count].argmax(-1) == y[:count]).sum())
+        if plan.clip:
+            team.clip(plan.clip)
+        optimiser.step()
+        team.level()
+        run.average.update(network)
+    if not team.finite():  # the last step's doing: no loss has told
+        _stop(run, "weights that are not finite", number)
+    seen = sum(map(len, parts))
+    return total / seen, 100.0 * team.sums(right)[0] / seen
+
+
+def _stop(run: Run, what: str, number: int) -> None:
+    run.team.agreed = True
+    again = f"after epoch {number - 1}" if number > 1 else "that it came with"
+    raise ValueError(
+        f"fit got {what} in epoch {number}, expected finite numbers; the network has the weights {again} again: lower "
+        f"rate={run.plan.rate:g} or set clip=1, and start a run with another checkpoint from there."
+    )
+
+
+def _check_outputs(logits: Tensor, train: Data) -> None:
+    classes = int(train.y.max()) + 1
+    if logits.dim() not in (2, 3) or logits.shape[-1] < classes:
+        raise ValueError(
+            f"fit got logits of shape {tuple(logits.shape)} for labels up to {classes - 1}, expected [B, {classes}] or "
+            f"[T, B, {classes}], or wider; give the network as many outputs as there are classes."
+        )
