@@ -18,6 +18,8 @@ from .history import Epoch as Epoch
 from .history import Summary as Summary
 from .history import summary as summary
 from .latency import TAD as TAD
+from .local import LocalLosses as LocalLosses
+from .local import local_readouts as local_readouts
 from .log import Jsonl as Jsonl
 from .log import Log as Log
 from .log import MLflow as MLflow
@@ -32,8 +34,15 @@ from .objective import MeanCE as MeanCE
 from .objective import Objective as Objective
 from .objective import Recorded as Recorded
 from .objective import Weighted as Weighted
+from .online import OTTT as OTTT
+from .online import SLTT as SLTT
+from .online import TruncatedBPTT as TruncatedBPTT
 from .parallel import Parallel as Parallel
 from .plan import Plan as Plan
+from .plasticity import STDP as STDP
+from .plasticity import RewardState as RewardState
+from .plasticity import RewardSTDP as RewardSTDP
+from .plasticity import STDPState as STDPState
 from .rate_inference import RateEpoch as RateEpoch
 from .rate_inference import RateInference as RateInference
 from .rate_inference import fit_rate_inference as fit_rate_inference

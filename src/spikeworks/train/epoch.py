@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .data import Augment, Data
 from .evaluate import decided, ready
 from .objective import Loss, OfBatch
 from .run import Run
 
+Rule = Callable[[nn.Module, Tensor, Tensor, Loss], tuple[Tensor, Tensor]]
+"""``rule(network, x, y_B, loss)`` → the loss and logits ``[T, B, C]``, gradients left in ``.grad``: what takes the
+place of forward and backward pass, e.g. :class:`~spikeworks.train.SLTT`."""
+
 
 def train_epoch(
-    run: Run, train: Data, augment: Augment | None, number: int, objective: Loss | OfBatch
+    run: Run, train: Data, augment: Augment | None, number: int, objective: Loss | OfBatch,
+    rule: Rule | None = None,
 ) -> tuple[float, float]:  # fmt: skip
     """Train for one epoch: mean loss, and accuracy on the batches as they came, in percent.
 
     The run's generator is drawn from alike in every process: the order, and a seed. From the seed and a process's
     number come what dropout draws there and, where there are several processes, augmentation.
 
-    :param number: of the epoch, from 1.
+    :param number: of the epoch, from 1. :param rule: see :data:`Rule`; default back-propagation through time.
     :raises ValueError: if the loss, or a weight, is no longer finite, or there are too few outputs for the labels.
     """
     with torch.random.fork_rng():  # dropout draws from torch's default generator: seed it, then put it back
@@ -29,12 +35,12 @@ def train_epoch(
         torch.manual_seed(seed)
         order = torch.randperm(len(train.y), generator=run.generator)
         draw = run.generator if run.team.size == 1 else torch.Generator().manual_seed(2**62 + seed)
-        return _epoch(run, train, order, augment, draw, number, objective)
+        return _epoch(run, train, order, augment, draw, number, objective, rule)
 
 
 def _epoch(
     run: Run, train: Data, order: Tensor, augment: Augment | None, draw: torch.Generator, number: int,
-    objective: Loss | OfBatch,
+    objective: Loss | OfBatch, rule: Rule | None,
 ) -> tuple[float, float]:  # fmt: skip
     team, plan, optimiser, network, device = run.team, run.plan, run.optimiser, run.team.network, run.team.device
     network.train()
@@ -50,17 +56,22 @@ def _epoch(
             mine, count = team.share(part)
             x, y = train.x[mine], train.y[mine].long().to(device)
             x = ready(train.prepare(augment(x, draw) if augment else x), device)
+            loss_of = objective.of(x) if isinstance(objective, OfBatch) else objective
+            weight = team.size * count / len(index)  # a team's gradient is its members' mean
             with team.gathering(j == len(chunks) - 1):
-                with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
-                    logits = team.module(x)
-                if number == 1 and i == 0:
-                    _check_outputs(logits, train)
-                loss_of = objective.of(x) if isinstance(objective, OfBatch) else objective
-                loss = loss_of(logits.float() if logits.dim() == 3 else logits.float().unsqueeze(0), y)
+                if rule is not None:
+                    loss, logits = _by_rule(run, rule, x, y, loss_of, weight)
+                else:
+                    with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+                        logits = team.module(x)
+                    if number == 1 and i == 0:
+                        _check_outputs(logits, train)
+                    loss = loss_of(logits.float() if logits.dim() == 3 else logits.float().unsqueeze(0), y)
                 (summed,) = team.sums(float(loss.detach()) * count)  # of all processes, so that all stop as one
                 if not math.isfinite(summed):
                     _stop(run, f"a loss of {summed / len(part)}", number)
-                (loss * (team.size * count / len(index))).backward()  # a team's gradient is its members' mean
+                if rule is None:
+                    (loss * weight).backward()
             total += summed
             right += int((decided(logits.detach())[:count].argmax(-1) == y[:count]).sum())
         if plan.clip:
@@ -72,6 +83,13 @@ def _epoch(
         _stop(run, "weights that are not finite", number)
     seen = sum(map(len, parts))
     return total / seen, 100.0 * team.sums(right)[0] / seen
+
+
+def _by_rule(run: Run, rule: Rule, x: Tensor, y: Tensor, loss_of: Loss, weight: float) -> tuple[Tensor, Tensor]:
+    """The loss and the logits; gradients, times ``weight``, are in ``.grad``."""
+    with torch.autocast(run.team.device.type, torch.bfloat16, enabled=run.plan.precision == "bfloat16"):
+        loss, logits = rule(run.team.network, x, y, lambda z_TBC, y_B: weight * loss_of(z_TBC.float(), y_B))
+    return loss / weight, logits
 
 
 def _stop(run: Run, what: str, number: int) -> None:

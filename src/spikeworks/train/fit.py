@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .best import drop_others, keep_epoch
 from .data import Augment, Data
-from .epoch import train_epoch
+from .epoch import Rule, train_epoch
 from .evaluate import ready, shared_accuracy
 from .history import Epoch
 from .log import Log, logs_of
@@ -29,7 +29,7 @@ def fit(
     augment: Augment | None = None, progress: Callable[[Epoch], None] | None = None,
     checkpoint: str | Path | None = None, objective: Loss | OfBatch | None = None,
     log: str | Path | Log | Sequence[str | Path | Log] | None = None,
-    *, keep_best: int = 0, monitor: Monitor | None = None, parallel: Parallel | None = None,
+    *, keep_best: int = 0, monitor: Monitor | None = None, parallel: Parallel | None = None, rule: Rule | None = None,
 ) -> list[Epoch]:  # fmt: skip
     """Train in place and leave the network with the weights that did best on validation (or the last), in eval mode.
 
@@ -58,6 +58,8 @@ def fit(
         in one process; augmentation and dropout draw in each process for itself, so they differ from those in one.
         Batch normalisation sees shares (``nn.SyncBatchNorm`` sees the whole, on GPUs), its running statistics are their
         mean over processes. Process 0 writes checkpoint and logs and calls ``progress`` and the monitor's ``tell``.
+    :param rule: what gradients come from in place of back-propagation through time, e.g.
+        :class:`~spikeworks.train.OTTT`; in one process.
     :returns: one :class:`Epoch` per epoch; :func:`~spikeworks.train.summary` reads best and last from it.
     :raises ValueError: for labels the network has no output for, a checkpoint of another network or run, or a loss that
         is no longer finite. :raises OSError: if a file cannot be written.
@@ -66,6 +68,10 @@ def fit(
         raise ValueError(
             f"fit got keep_best={keep_best} and checkpoint={checkpoint}, expected a number from 0, and a checkpoint to "
             "keep files beside; pass both."
+        )
+    if rule is not None and parallel is not None:
+        raise ValueError(
+            "fit got both rule and parallel, expected one: processes exchange gradients of BPTT; drop one."
         )
     if monitor is not None:
         spiking(network)  # refuses a network that it cannot watch
@@ -77,7 +83,7 @@ def fit(
     run = Run(team, plan, generator)
     try:
         generator.set_state(team.lead(came))
-        run.identify(objective, train, validation, checkpoint is not None)
+        run.identify(objective, train, validation, checkpoint is not None, rule)
         _resume(checkpoint, run, keep_best)
         for each in logs:
             each.open(run.name(checkpoint), run.identity, run.history)
@@ -85,7 +91,7 @@ def fit(
         loss_of = objective or MeanCE(plan.smoothing)
         for number in range(len(run.history) + 1, plan.epochs + 1):
             begin = time.perf_counter()
-            loss, right = train_epoch(run, train, augment, number, loss_of)
+            loss, right = train_epoch(run, train, augment, number, loss_of, rule)
             trained = copied(team.network)
             with run.average.inside(team.network):
                 reached = shared_accuracy(team, validation, plan.batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,20 @@ class Run:
         self.kept = copied(team.network)
         """The weights after the last whole epoch, as training goes on with them."""
 
-    def identify(self, objective: Any, train: Data, validation: Data, thoroughly: bool) -> None:
+    def identify(
+        self, objective: Any, train: Data, validation: Data, thoroughly: bool, rule: Any = None
+    ) -> None:  # fmt: skip
         """Set :attr:`identity`, before anything is drawn, and see that it is the same in every process.
 
         :param thoroughly: by data and seed, too, which takes a moment.
         :raises ValueError: if another process has another plan, seed or other data.
         """
-        self.identity = dict(vars(self.plan)) | ({"objective": repr(objective)} if objective else {})
+        chosen = {"objective": objective, "rule": rule}
+        self.identity = dict(vars(self.plan)) | {k: _words(v) for k, v in chosen.items() if v is not None}
         if thoroughly or self.team.size > 1:
             data = fingerprint(train.x, train.y, validation.x, validation.y)
             self.identity |= {"data": data, "seed": fingerprint(self.generator.get_state())}
-        for what in sorted(self.identity.keys() - {"objective"}):  # which may tell its address
+        for what in sorted(self.identity):
             self.team.alike(what, repr(self.identity[what]))
 
     def name(self, checkpoint: str | Path | None) -> str:
@@ -62,6 +66,11 @@ class Run:
         self.history, self.kept = [*self.history, epoch], trained
         if self.plan.keep == "last" or ranked(self.history)[0] is epoch:
             self.best = judged
+
+
+def _words(value: Any) -> str:
+    """What a value is, the same in every process: addresses, as of functions, are left out."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def _optimiser(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
