@@ -32,6 +32,7 @@ class Trained:
         epoch's; the best chose the weights, unless the plan says otherwise.
     :param seconds: of training.
     :param values: further numbers by name, e.g. accuracy on corrupted samples.
+    :param rates: of each spiking layer, the share of steps at which a unit fires, over some test samples.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Trained:
     validation: list[float] = field(default_factory=list)
     seconds: float = 0.0
     values: dict[str, float] = field(default_factory=dict)
+    rates: dict[str, float] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -53,6 +55,11 @@ class Trained:
     def accuracy(self) -> float:
         """Top-1 in percent after all T steps."""
         return self.running[-1]
+
+    @property
+    def rate(self) -> float | None:
+        """The mean of :attr:`rates` over layers."""
+        return sum(self.rates.values()) / len(self.rates) if self.rates else None
 
     @property
     def times(self) -> list[float]:

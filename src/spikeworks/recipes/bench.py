@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..layers import running_mean
+from ..layers import Spiking, running_mean
 from ..measure.trained import Trained, trained
-from ..train import Data, Epoch, Plan, fit, load_weights, save_weights
+from ..train import Data, Epoch, Monitor, Plan, activity, fit, load_weights, save_weights
 from ..train.fit import Augment
 from ..train.objective import Loss, OfBatch
 from .data import Split
@@ -62,10 +62,11 @@ class Bench:
             network.eval()
             return []
         plan = replace(plan, epochs=1, warmup=min(plan.warmup, 1)) if self.quick else plan
+        monitor = Monitor(tell=lambda line: self.watch.say(f"{name}, {line}")) if _spikes(network) else None
         history = fit(
             network, split.train, split.validation, plan, self.generator(), augment,
             lambda epoch: self.watch.epoch(name, epoch), self._place(f"training.{name}.safetensors"), objective,
-            self._place(f"training.{name}.jsonl"),
+            self._place(f"training.{name}.jsonl"), monitor=monitor,
         )  # fmt: skip
         self.keep(name, network)
         return history
@@ -81,7 +82,8 @@ class Bench:
         """
         z_TBC, y_B = logits(network, test)
         validation, seconds = [epoch.validation for epoch in history], sum(epoch.seconds for epoch in history)
-        result = trained(name, z_TBC, y_B, read, label, validation, seconds, values)
+        found = trained(name, z_TBC, y_B, read, label, validation, seconds, values)
+        result = replace(found, rates=_rates(network, test))
         self.results.append(result)
         self.watch.say(f"{result.label}: {result.accuracy:.2f} % on test")
         return result
@@ -106,6 +108,15 @@ class Bench:
         if self.folder is None or (self.quick and name.startswith("training.")):
             return None
         return self.folder / name
+
+
+def _spikes(network: nn.Module) -> bool:
+    return any(isinstance(module, Spiking) for module in network.modules())
+
+
+def _rates(network: nn.Module, test: Data) -> dict[str, float]:
+    x = test.prepare(test.x[:256]).to(next(network.parameters()).device)
+    return {name: seen["rate"] for name, seen in activity(network, x).items()} if _spikes(network) else {}
 
 
 @torch.no_grad()

@@ -37,7 +37,7 @@ def show(console: rich.console.Console, study: Study, files: Sequence[Path] = ()
     legend = (
         "T=t: decided after t steps. spread: standard deviation over the accuracies of single steps, in points. "
         "time: mean decision time at which the accuracy after all steps is first reached, to a point, by confidence. "
-        "best, last: on validation."
+        "rate: spikes per unit and step, the mean over layers. best, last: on validation."
     )
     console.print(Padding(f"{legend}\n", (0, 2, 0, 2)), style="dim", highlight=False)
     for file in files:
@@ -59,13 +59,16 @@ def study_table(study: Study) -> rich.table.Table:
     more = list(dict.fromkeys(name for r in study.results for name in r.values))
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, padding=(0, 1))
     table.add_column("network")
-    for heading in (*(f"T={t}" for t in read), "spread", "time", "best", "last", *more):
+    for heading in (*(f"T={t}" for t in read), "spread", "time", "rate", "best", "last", *more):
         table.add_column(heading, justify="right", no_wrap=True)
     for r in study.results:
         after = [f"{r.running[t - 1]:.1f}" if t <= r.steps else "" for t in read]
         held = [f"{max(r.validation):.1f}", f"{r.validation[-1]:.1f}"] if r.validation else ["–", "–"]
         values = [f"{r.values[name]:.1f}" if name in r.values else "" for name in more]
-        table.add_row(escape(r.label), *after, f"{r.spread:.1f}", f"{r.time_for(r.accuracy - 1):.2f}", *held, *values)
+        rate = "–" if r.rate is None else f"{r.rate:.2f}"
+        table.add_row(
+            escape(r.label), *after, f"{r.spread:.1f}", f"{r.time_for(r.accuracy - 1):.2f}", rate, *held, *values
+        )
     return table
 
 

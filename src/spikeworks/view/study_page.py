@@ -36,7 +36,7 @@ def study_page(study: Study) -> str:
         '<p class="lead">Top-1 accuracy in percent on test samples that nothing was chosen by: if every sample is '
         "decided after t steps, and if each is decided as soon as the network is sure. Spread: standard deviation over "
         "the accuracies of single steps. Time: mean decision time that reaches the accuracy after all steps, to a "
-        "point. Best and last: of all epochs, on validation.</p>",
+        "point. Rate: spikes per unit and step, the mean over layers. Best and last: of all epochs, on validation.</p>",
         _card(drawn, "all"),
         f'<div class="card wide">{_numbers(study.results)}</div>',
         *_reproduce(study.meta),
@@ -54,12 +54,12 @@ def _tiles(results: Sequence[Trained]) -> Iterable[str]:
 def _numbers(results: Sequence[Trained]) -> str:
     read = shown_steps(results)
     more = list(dict.fromkeys(name for r in results for name in r.values))
-    head = ["network", *(f"T = {t}" for t in read), "spread", "time", "best", "last", "seconds", *more]
+    head = ["network", *(f"T = {t}" for t in read), "spread", "time", "rate", "best", "last", "seconds", *more]
     rows = []
     for i, r in enumerate(results):
         cells = [f'<td><i class="dot" style="--dot:{COLOURS[i % len(COLOURS)]}"></i>{escape(r.label)}</td>']
         told = [f"{r.running[t - 1]:.2f}" if t <= r.steps else "" for t in read]
-        told += [f"{r.spread:.2f}", f"{r.time_for(r.accuracy - 1):.2f}"]
+        told += [f"{r.spread:.2f}", f"{r.time_for(r.accuracy - 1):.2f}", "–" if r.rate is None else f"{r.rate:.3f}"]
         told += [f"{max(r.validation):.2f}", f"{r.validation[-1]:.2f}"] if r.validation else ["–", "–"]
         told += [f"{r.seconds:.0f}", *(f"{r.values[n]:.2f}" if n in r.values else "" for n in more)]
         rows.append(f"<tr>{''.join([*cells, *map(_td, told)])}</tr>")

@@ -1,0 +1,61 @@
+"""The page and the tables of a study hold its numbers, fetch nothing and let nothing through unescaped."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from measure.test_trained import made
+from spikeworks.measure.study_spread import study_spread
+from spikeworks.measure.trained import Study
+from spikeworks.view.study import spread_tables
+from spikeworks.view.study_page import shown_steps, study_page, write_study_page
+from view.test_report import parsed
+
+
+def hand_made(seed: int = 0) -> Study:
+    """Two networks, one of which has spikes and one a name that is markup."""
+    deep = replace(made(seed, 1), label="<b>deep</b> & plain", validation=[], values={})
+    return Study("Study <of> two", [replace(made(seed), rates={"a": 0.1, "b": 0.3}), deep], {"seed": seed})
+
+
+def test_the_page_holds_the_numbers_and_nothing_unescaped(tmp_path: Path) -> None:
+    study = hand_made()
+    text = study_page(study)
+    seen = parsed(text)
+    words = " ".join(seen.text)
+    for word in (
+        "Study <of> two",
+        "the snn",
+        "<b>deep</b> & plain",
+        f"{study.results[0].accuracy:.2f}",
+        "0.200",
+        "noise",
+    ):
+        assert word in words
+    assert "http" not in text
+    assert "script" not in seen.tags
+    ids = set(re.findall(r'id="([^"]+)"', text))
+    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= ids
+    write_study_page(study, tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == text
+    with pytest.raises(ValueError, match="without results"):
+        study_page(Study("none", []))
+
+
+def test_tables_over_seeds_are_whole() -> None:
+    spreads = study_spread([hand_made(0), hand_made(1)])
+    accuracy, times = spread_tables(spreads).split("\n\n")
+    for table in (accuracy, times):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    assert "<b>deep</b>" in accuracy
+    assert "<b>deep</b>" not in times  # one step takes no time to decide in
+    assert ", ".join(f"{a:.1f}" for a in spreads[0].runs) in accuracy
+    assert spread_tables(spreads[1:]) == spread_tables(spreads[1:]).split("\n\n")[0]
+
+
+def test_steps_that_are_shown() -> None:
+    assert shown_steps([made(0, 6), made(0, 1)]) == [1, 2, 4, 6]
