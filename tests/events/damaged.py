@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,11 @@ def cut(file: Path, size: tuple[int, int] | None = None) -> list[int]:
     return passed
 
 
-def mutate(file: Path, times: int, size: tuple[int, int] | None = None, seed: int = 0) -> int:
-    """Change bytes of a file at random; how often it was read nevertheless."""
+def mutate(
+    file: Path, times: int, size: tuple[int, int] | None = None, seed: int = 0,
+    judge: Callable[[EventStream | None], None] = lambda found: None,
+) -> int:  # fmt: skip
+    """Change bytes of a file at random; how often it was read nevertheless. ``judge`` is shown what was read."""
     data, copy = file.read_bytes(), file.with_name(f"mutated{file.suffix}")
     draw, passed = np.random.default_rng(seed), 0
     for _ in range(times):
@@ -47,7 +51,9 @@ def mutate(file: Path, times: int, size: tuple[int, int] | None = None, seed: in
             place = int(draw.integers(len(data)))
             changed = np.concatenate([changed[:place], changed[place + int(draw.integers(1, 40)) :]])
         copy.write_bytes(changed.tobytes())
-        passed += _read_or_refused(copy, size) is not None
+        found = _read_or_refused(copy, size)
+        judge(found)
+        passed += found is not None
     return passed
 
 

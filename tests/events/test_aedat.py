@@ -124,13 +124,15 @@ def test_what_is_in_front_of_a_fault_is_read(name: str, tmp_path: Path) -> None:
     assert same(events.concatenate(found), s[: sum(map(len, found))])
 
 
-def mutated(name: str, path: Path, number: int) -> None:
+@EACH
+def test_changed_bytes_are_refused_or_read_within_the_sensor(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "mutated"
     draw = np.random.default_rng(1)
     s = made(30)
     events.write(path, s.groups(10), format=name)
     data = np.frombuffer(path.read_bytes(), np.uint8)
     read = refused = 0
-    for _ in range(number):
+    for _ in range(1000):
         changed = data.copy()
         places = draw.integers(0, len(data), draw.integers(1, 4))
         changed[places] = draw.choice([0, 1, 127, 128, 255, *draw.integers(0, 256, 5)], len(places))
@@ -148,17 +150,6 @@ def mutated(name: str, path: Path, number: int) -> None:
             assert int(found.p.max()) <= 1
     assert read
     assert refused
-
-
-@EACH
-def test_changed_bytes_are_refused_or_read_within_the_sensor(name: str, tmp_path: Path) -> None:
-    mutated(name, tmp_path / "mutated", 1000)
-
-
-@EACH
-@pytest.mark.slow
-def test_many_more_changed_bytes(name: str, tmp_path: Path) -> None:
-    mutated(name, tmp_path / "mutated", 20000)
 
 
 def test_sensors_by_name() -> None:

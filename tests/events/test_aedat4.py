@@ -163,7 +163,7 @@ def test_other_streams_are_skipped(tmp_path: Path, plain: bytes) -> None:
     path = tmp_path / "x"
     assert len(read(path, joined(head, [b"", b"anything"], table, stream=7))) == 0
     text = head.replace(b"EVTS", b"IMUS")
-    with pytest.raises(ValueError, match=r"no stream of events \(EVTS\), only IMUS"):
+    with pytest.raises(ValueError, match=r"no stream of events \(EVTS\), only 'IMUS'"):
         read(path, joined(text, packets, table))
 
 

@@ -164,9 +164,3 @@ def test_changed_bytes_are_refused_or_read_as_events(tmp_path: Path) -> None:
     events.write(tmp_path / "a.csv", stream(40))
     assert mutate(tmp_path / "a.csv", 1000) > 0
     assert mutate(text(tmp_path, PLAIN), 500, (13, 7)) > 0
-
-
-@pytest.mark.slow
-def test_many_changed_bytes(tmp_path: Path) -> None:
-    events.write(tmp_path / "a.csv", stream(40))
-    mutate(tmp_path / "a.csv", 40_000, seed=1)

@@ -100,12 +100,11 @@ def test_every_truncation(tmp_path: Path) -> None:
     assert every_truncation(path) > 200
 
 
-@pytest.mark.parametrize("count", [1000, pytest.param(6000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", [1, 2])
-def test_mutations(tmp_path: Path, kind: int, count: int) -> None:
+def test_mutations(tmp_path: Path, kind: int) -> None:
     path = tmp_path / "a.es"
     events.write(path, drawn(90, 300, 300, 5000))
     data = bytearray(path.read_bytes())
     data[15] = kind
     path.write_bytes(data)
-    assert 0 < mutations(path, count) < count
+    assert 0 < mutations(path, 1000) < 1000

@@ -162,9 +162,3 @@ def test_changed_bytes_are_refused_or_read_as_events(tmp_path: Path) -> None:
     mutate(tmp_path / "a.h5", 500, (13, 7))
     events.write(tmp_path / "b.h5", stream(300))
     assert mutate(tmp_path / "b.h5", 500) > 0
-
-
-@pytest.mark.slow
-def test_many_changed_bytes(tmp_path: Path) -> None:
-    made_by(tmp_path / "a.h5")
-    mutate(tmp_path / "a.h5", 20_000, (13, 7), seed=1)

@@ -162,9 +162,3 @@ def test_changed_bytes_are_refused_or_read_as_events(tmp_path: Path) -> None:
     mutate(tmp_path / "a.npz", 1500)
     np.save(tmp_path / "a.npy", np.rec.fromarrays([s.t, s.x, s.y, s.p], names="t,x,y,p"))
     assert mutate(tmp_path / "a.npy", 1500, (13, 7)) > 0
-
-
-@pytest.mark.slow
-def test_many_changed_bytes(tmp_path: Path) -> None:
-    events.write(tmp_path / "a.npz", stream(40))
-    mutate(tmp_path / "a.npz", 30_000, seed=1)

@@ -310,10 +310,9 @@ def test_every_truncation(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("count", [800, pytest.param(6000, marks=pytest.mark.slow)])
-def test_mutations(tmp_path: Path, name: str, count: int) -> None:
+def test_mutations(tmp_path: Path, name: str) -> None:
     path = written(tmp_path, drawn(90, 601, 403, 30_000_000), name)
-    assert 0 < mutations(path, count) < count
+    assert 0 < mutations(path, 800) < 800
 
 
 def test_every_format_is_known_by_its_own_first_bytes(tmp_path: Path) -> None:

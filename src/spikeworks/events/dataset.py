@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .files import open as open_file
+from .formats.audio import recording
 from .stream import EventStream, concatenate, empty
 
 IGNORED = (".", "_")
@@ -22,21 +26,23 @@ class Recording:
 
     :param path: the file. :param label: its class, from 0.
     :param start: first microsecond of the part. :param stop: microsecond after its last. Both ``None``: all of it.
+    :param place: which one, from 0, of a file of spoken words, which holds many; ``None``: a file of one recording.
     """
 
     path: Path
     label: int
     start: int | None = None
     stop: int | None = None
+    place: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EventDataset:
     """Recordings in a fixed order; ``dataset[i]`` is ``(EventStream, label)``.
 
     :param name: for people, and for caches. :param classes: what labels are called, by label.
     :param recordings: the samples. :param width: of the sensor, where files do not tell. :param height: likewise.
-    :param format: of the files, where nothing tells.
+    :param format: of the files, where nothing tells. :param root: the folder from which :attr:`names` begin.
     """
 
     name: str
@@ -45,9 +51,16 @@ class EventDataset:
     width: int | None = None
     height: int | None = None
     format: str | None = None
+    root: Path | None = None
 
     def __len__(self) -> int:
         return len(self.recordings)
+
+    def __repr__(self) -> str:
+        return (
+            f"EventDataset({self.name}: {len(self):,} recordings, {len(self.classes)} classes, checksum "
+            f"{self.checksum[:12]}…)"
+        )
 
     def __getitem__(self, index: int) -> tuple[EventStream, int]:
         """Read one sample.
@@ -55,6 +68,8 @@ class EventDataset:
         :raises ValueError: for a damaged file. :raises IndexError: past the end, so that loops end.
         """
         sample = self.recordings[index]
+        if sample.place is not None:
+            return recording(sample.path, sample.place), sample.label
         file = open_file(sample.path, self.width, self.height, self.format)
         if sample.start is None or sample.stop is None:
             return file.read(), sample.label
@@ -70,10 +85,29 @@ class EventDataset:
         """All labels, without reading a file."""
         return [sample.label for sample in self.recordings]
 
+    @property
+    def names(self) -> list[str]:
+        """What each sample is called: its path from the root, with ``/``, then part or place: ``a.aedat|0|1000``."""
+        found = []
+        for sample in self.recordings:
+            inside = self.root is not None and sample.path.is_relative_to(self.root)
+            path = sample.path.relative_to(self.root) if inside and self.root is not None else sample.path
+            cuts = (sample.start, sample.stop, sample.place)
+            found.append("|".join([path.as_posix(), *(str(cut) for cut in cuts if cut is not None)]))
+        return found
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of the sorted :attr:`names`, each with a line feed behind, in UTF-8.
+
+        Two people have the same part of a data set where it is the same; what is in the files it does not tell.
+        """
+        lines = "".join(f"{name}\n" for name in sorted(self.names))
+        return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
     def take(self, places: Sequence[int]) -> EventDataset:
         """Some of the samples, in that order."""
-        chosen = tuple(self.recordings[i] for i in places)
-        return EventDataset(self.name, self.classes, chosen, self.width, self.height, self.format)
+        return replace(self, recordings=tuple(self.recordings[i] for i in places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +161,13 @@ def folder(
         if not files:
             raise ValueError(f"{place} holds no recordings, expected some of its class; remove it, or fill it.")
         found += [Recording(file, label) for file in files]
-    return EventDataset(path.name, tuple(p.name for p in classes), tuple(found), width, height, format)
+    return EventDataset(path.name, tuple(p.name for p in classes), tuple(found), width, height, format, path)
 
 
-def recordings_in(place: Path) -> list[Path]:
-    """The files of a folder in the order of their names."""
-    return [p for p in sorted(place.iterdir()) if p.is_file() and not p.name.startswith(IGNORED)]
+def recordings_in(place: Path, suffix: str = "") -> list[Path]:
+    """The files of a folder in the order of their names; none where there is no folder."""
+    if not place.is_dir():
+        return []
+    with os.scandir(place) as entries:  # asks the disk once for a folder, not once for each of a million files
+        names = [e.name for e in entries if e.name.endswith(suffix) and not e.name.startswith(IGNORED) and e.is_file()]
+    return [place / name for name in sorted(names)]

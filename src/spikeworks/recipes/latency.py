@@ -1,10 +1,11 @@
 """Latency coding: images become one spike per feature, early where it is strong, and the network decides early.
 
 The same network is trained by four losses (the last step's cross-entropy, every step's, the temporal adaptive decision
-loss, and that one with its floor on the last step alone, which is ours), with learned features (LE) and, as a control, with pixels as intensities; and once with neurons that
-fire once at most. Decisions are read from the sum of the logits so far. A deep network of the same shape is the
-yardstick for corrupted images. What the published work says of its loss and its encoder is little; see
-:class:`~spikeworks.train.TAD` and :class:`~spikeworks.layers.LatencyEncoder` for what is reconstructed.
+loss, and, which is ours, that one with its floor on the last step alone), with learned features (LE) and, as a control,
+with pixels as intensities; and once with neurons that fire once at most. Decisions are read from the sum of the logits
+so far. A deep network of the same shape is the yardstick for corrupted images. What the published work says of its loss
+and its encoder is little; see :class:`~spikeworks.train.TAD` and :class:`~spikeworks.layers.LatencyEncoder` for what is
+reconstructed.
 """
 
 from __future__ import annotations

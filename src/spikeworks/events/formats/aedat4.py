@@ -73,7 +73,7 @@ def _open(path: Path, width: int | None, height: int | None) -> Opened:
     streams = _streams(text)
     number = next((n for n, told in sorted(streams.items()) if told.get("typeIdentifier") == "EVTS"), None)
     if number is None:
-        kinds = ", ".join(told.get("typeIdentifier", "?") for told in streams.values()) or "none"
+        kinds = ", ".join(f"{told.get('typeIdentifier', '')[:20]!r}" for told in [*streams.values()][:4]) or "none"
         raise ValueError(f"{path} (aedat4) has no stream of events (EVTS), only {kinds}; record events.")
     told = streams[number]
     sides = [int(told[key]) for key in ("sizeX", "sizeY") if re.fullmatch(r"[0-9]{1,5}", told.get(key, ""))]

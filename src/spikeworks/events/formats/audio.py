@@ -8,7 +8,9 @@ h5py.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,22 +32,44 @@ def recordings(path: str | Path) -> Iterator[tuple[EventStream, int, int | None]
 
     :raises ValueError: for a file that is damaged, of another layout, or has times or channels that cannot be.
     """
-    path = Path(path)
+    with _opened(Path(path)) as (times, units, labels, speakers):
+        for i in range(len(times)):
+            speaker = None if speakers is None else int(speakers[i])
+            yield _stream(f"{path} (audio), recording {i}", times[i], units[i]), int(labels[i]), speaker
+
+
+def recording(path: str | Path, place: int) -> EventStream:
+    """One recording, from 0. The file is opened for it, so processes may read one file.
+
+    :raises ValueError: as :func:`recordings` does, and past the end.
+    """
+    with _opened(Path(path)) as (times, units, *_):
+        if not 0 <= place < len(times):
+            raise ValueError(f"{path} (audio) has {len(times)} recordings, got the place {place}; fetch it again.")
+        return _stream(f"{path} (audio), recording {place}", times[place], units[place])
+
+
+def labels_of(path: str | Path) -> list[int]:
+    """The label of every recording. :raises ValueError: as :func:`recordings` does."""
+    with _opened(Path(path)) as (_, _, found, _):
+        return found[:].tolist()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """Times, units, labels, and speakers or ``None``, of one length."""
     if not path.is_file():
         raise ValueError(f"{path} is not a file, expected an HDF5 file of SHD or SSC; check the path.")
     with reading(path) as file:
-        found = {name: plain(file, name) for name in ("spikes/times", "spikes/units", "labels", "extra/speaker")}
-        times, units, labels, speakers = found.values()
-        if times is None or units is None or labels is None:
+        found = [plain(file, name) for name in ("spikes/times", "spikes/units", "labels", "extra/speaker")]
+        if any(column is None for column in found[:3]):
             raise ValueError(f"{path} (audio) has no spikes/times, spikes/units, labels, expected the layout of SHD.")
-        columns = [times, units, labels] + ([] if speakers is None else [speakers])
-        if len({c.shape for c in columns}) != 1 or len(times.shape) != 1:
+        columns = [column for column in found if column is not None]
+        if len({c.shape for c in columns}) != 1 or len(columns[0].shape) != 1:
             raise ValueError(f"{path} (audio) has the shapes {[c.shape for c in columns]}, expected one length [N].")
         if any(c.dtype.kind not in "iu" for c in columns[2:]):
-            raise ValueError(f"{path} (audio) has labels of {labels.dtype}, expected whole numbers.")
-        for i in range(len(times)):
-            where = f"{path} (audio), recording {i}"
-            yield _stream(where, times[i], units[i]), int(labels[i]), None if speakers is None else int(speakers[i])
+            raise ValueError(f"{path} (audio) has labels of {found[2].dtype}, expected whole numbers.")
+        yield found[0], found[1], found[2], found[3]
 
 
 def _stream(where: str, times: np.ndarray, units: np.ndarray) -> EventStream:

@@ -36,6 +36,21 @@ def roles(owner: str, path: Path, names: Iterable[str]) -> dict[str, str]:
     return {role: those[0] for role, those in found.items()}
 
 
+def whole_numbers(name: str, values: NDArray) -> NDArray[np.int64]:
+    """Numbers that are whole, whatever type they are kept in, as they are.
+
+    :param name: of the column, for messages. :raises ValueError: for fractions, or more than 2⁵³ on either side.
+    """
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"{name} is of {values.dtype}, expected whole numbers.")
+    with np.errstate(invalid="ignore"):
+        small = values.dtype.kind in "iu" and values.dtype.itemsize < 8
+        fits = small or bool((np.abs(values) <= 2.0**53).all())
+        if not fits or ((made := values.astype(np.int64)) != values).any():
+            raise ValueError(f"{name} holds {values.dtype} that are no whole numbers, expected some up to 2**53.")
+    return made
+
+
 class Decoder:
     """Turns raw columns into streams, block after block of one file.
 

@@ -212,7 +212,7 @@ def _write(path: Path, blocks: Iterable[EventStream], width: int, height: int) -
     import h5py
 
     packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", libver="v110") as file:  # from 1.10 on what describes the data has checksums, too
         group = file.create_group("events")
         group.attrs["width"], group.attrs["height"] = width, height
         group.attrs["t"] = np.bytes_("microseconds")

@@ -40,8 +40,11 @@ Raw = Callable[[int], Iterator[tuple[NDArray, ...]]]
 """t, x, y, p as they are in the file, about so many at a time."""
 
 
-def _members(path: Path) -> dict[str, Array]:
-    """The arrays of a .npz or .npy file by name; a .npy file has one, without a name."""
+def arrays(path: Path) -> dict[str, Array]:
+    """The arrays of a .npz or .npy file by name; a .npy file has one, without a name.
+
+    :raises ValueError: for what unpacks to more than deflate can, or is there twice; and what :data:`BAD` lists.
+    """
     with path.open("rb") as file:
         if file.read(len(MAGIC)) == MAGIC:
             return {"": array(partial(path.open, "rb"), path.stat().st_size)}
@@ -121,25 +124,26 @@ def _blocks(path: Path, raw: Raw, width: int, height: int, count: int) -> Iterat
         for t, x, y, p in raw(count):
             yield decoder.stream(t, x, y, p)
     except (*BAD, ValueError) as error:
-        raise _refusal(path, error) from None
+        raise refusal(path, error) from None
 
 
 def _open(path: Path, width: int | None, height: int | None) -> Opened:
     try:
-        members = _members(path)
+        members = arrays(path)
         sizes = {name: members.pop(name) for name in ("width", "height") if name in members}
         if len(sizes) == 1:
             raise ValueError(f"it has {next(iter(sizes))} alone, expected width and height or neither; save both.")
         found = [_whole_number(name, sizes[name]) for name in sizes and ("width", "height")]
         raw = _layout(path, members)
     except (*BAD, ValueError) as error:
-        raise _refusal(path, error) from None
+        raise refusal(path, error) from None
     size = sensor(NAME, path, (found[0], found[1]) if found else None, width, height)
     about = {name or "array": f"{' × '.join(map(str, a.shape))} of {a.dtype}" for name, a in members.items()}
     return Opened(*size, partial(_blocks, path, raw, *size), about)
 
 
-def _refusal(path: Path, error: Exception) -> ValueError:
+def refusal(path: Path, error: Exception) -> ValueError:
+    """What is wrong with an archive, in one sentence that names it."""
     said = " ".join(str(error).split())[:400]
     if said.startswith(str(path)):
         return ValueError(said)
