@@ -1,6 +1,12 @@
 """Recordings of event cameras, learned directly: one small convolutional network of LIF neurons.
 
-Frames of counts go in, ``[T, B, 2, H, W]``; the mean of the logits over T decides.
+Frames of counts go in, ``[T, B, 2, H, W]``; the mean of the logits over T decides. Top-1 in % on test, mean ± standard
+deviation over seeds 0, 1 and 2 (``spikeworks train NAME --seed N``, then ``spikeworks spread``; a minute each on a CPU):
+
+| recipe        | T=1         | T=2        | T=4        | T=8        |
+|---------------|-------------|------------|------------|------------|
+| train_nmnist  | 90.6 ± 1.0  | 95.2 ± 1.4 | 96.1 ± 0.5 | 96.7 ± 0.3 |
+| train_gesture | 70.0 ± 10.6 | 75.3 ± 7.6 | 82.0 ± 7.2 | 84.0 ± 6.0 |
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def spread_tables(spreads: Sequence[TrainedSpread]) -> str:
     timed = [s for s in spreads if len(s.running) > 1]
     if not timed:
         return markdown(rows)
-    most = math.floor(max(s.running[-1][0] for s in timed))
+    most = math.floor(max(min(s.runs) for s in timed))  # every run of one network gets there
     levels = range(most - LEVELS + 1, most + 1)
     times = [["mean decision time to", *(f"{level} %" for level in levels)]]
     for s in timed:
