@@ -19,6 +19,7 @@ for layer in (
     started, PSN(4), MaskedPSN(4, 2), SlidingPSN(3), SNN(nn.Sequential(nn.Linear(6, 6), PSN(4), Delay(1), started)),
     SNN(nn.Sequential(SNN(nn.Sequential(nn.Linear(6, 6), sw.Spiking(sw.IF(), "eager"))), nn.Linear(6, 2))),
     SNN(Recurrent(sw.Spiking(sw.IF(), "eager"), nn.Linear(6, 6))),
+    sw.layers.lean(SNN(nn.Sequential(nn.BatchNorm1d(6), sw.Spiking(sw.IF(), "eager"), nn.Linear(6, 2)))),
 ):
     torch._dynamo.reset()
     assert torch.equal(torch.compile(layer, backend="aot_eager", fullgraph=True)(x_T), layer(x_T)), layer

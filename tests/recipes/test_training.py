@@ -107,6 +107,9 @@ def test_images_that_move_are_seen_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     train, test = Data(images.repeat(3, 1, 1, 1)[:10], torch.zeros(10).long()), Data(images, torch.zeros(4).long())
     split = Split("cifar10", ("a",), train, test, test)
     monkeypatch.setattr("spikeworks.recipes.event_data.cifar10", lambda: split)
+    for sizes in ((11, 4), (10, 5), (5, 1)):
+        with pytest.raises(ValueError, match="expected 10 to 10 and 1 to 4"):
+            cifar10_moved(4, *sizes)
     told: list[tuple[int, int]] = []
     made = cifar10_moved(4, train=10, test=4, progress=lambda *done: told.append(done))
     flat, *seen = made.test.x.sum((1, 2, 3, 4)).tolist()
@@ -159,8 +162,12 @@ def test_a_stopped_run_goes_on(place: Path) -> None:
     seen.clear()
     recipe(0, watch=watch, folder=place / "cut", override=override)
     assert seen == []
-    with pytest.raises(ValueError, match="of a run with another"):
-        recipe(1, folder=place / "cut", override=override)
+    for seed, quick, more in ((1, False, {}), (0, True, {}), (0, False, {"levels": "4"})):  # not all change a tensor
+        with pytest.raises(ValueError, match=r"cut holds another run \((seed|quick|settings)="):
+            recipe(seed, quick, folder=place / "cut", override={**override, **more})
+    changed = replace(recipe, settings=replace(recipe.settings, levels=4))
+    with pytest.raises(ValueError, match="those of this version"):
+        evaluate(place / "cut", {recipe.name: changed})
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,8 @@ class Outer:
 
 
 def test_settings_are_read_by_name_and_path() -> None:
+    plan = overridden(TRAINING["train_nmnist"].settings, {"epochs": "1", "warmup": "0"}).plan
+    assert (plan.epochs, plan.warmup) == (1, 0)  # checked together: a warm-up of 2 was longer than one epoch
     changed = overridden(Outer(), {"first.epochs": "5", "sizes": "3, 4,5", "first_rate": "2"})
     assert changed == Outer(Inner(5), Inner(), (3, 4, 5), 2.0)
     for said, message in (
@@ -198,6 +207,10 @@ def test_folders_that_hold_no_run_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a study that a training recipe wrote"):
         evaluate(tmp_path, TRAINING)
     Study("x", [], {"recipe": "mine"}).save(tmp_path / STUDY)
+    with pytest.raises(ValueError, match="holds a study without override, quick, settings, seed"):
+        evaluate(tmp_path, TRAINING)
+    whole = {"recipe": "mine", "override": {}, "quick": True, "settings": "", "seed": 0}
+    Study("x", [], whole).save(tmp_path / STUDY)
     with pytest.raises(ValueError, match="holds a run of 'mine', expected one of train_digits"):
         evaluate(tmp_path, TRAINING)
     with pytest.raises(ValueError, match="no folder to read weights from"):
@@ -224,6 +237,9 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["train", "train_digits", "--override", "steps"], "expected key=value"),
         (["evaluate", str(tmp_path)], "expected a study"),
         (["spread", f"{runs[0]}/study.json"], "at least two runs"),
+        (["train", "latency_digits", "--override", "train=-5"], "expected at least 1 of each"),
+        (["train", "train_digits", "--seed", "99999999999999999999"], "expected a whole number of at most 63 bits"),
+        ([*words, "--out", runs[1]], "holds another run (seed=1)"),
     ]
     for line, message in refusals:
         assert message in refused(line, capsys)

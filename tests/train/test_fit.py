@@ -334,3 +334,10 @@ def test_weights_are_read_whole_or_refused(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=words):
             load_weights(two, bad)
     assert all(torch.equal(v, before[k]) for k, v in two.state_dict().items())
+
+
+def test_no_part_of_a_batch_is_one_sample() -> None:
+    """35 samples in batches of 15 leave one of 5, which three parts would cut into 2, 2 and 1."""
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    data = Data(torch.rand(35, 4), torch.arange(35) % 3)
+    fit(network, data, data, Plan(1, 15, accumulate=3), torch.Generator())

@@ -57,3 +57,10 @@ def test_fit_learns_by_any_rule(rule: Any, tmp_path: Path) -> None:
 def identity(z_TBC: Tensor) -> Tensor:
     """The logits themselves; a function's address is not part of what a run is."""
     return z_TBC
+
+
+def test_too_few_outputs_are_told_as_without_a_rule() -> None:
+    network = SNN(nn.Sequential(nn.Linear(6, 4), Spiking(LIF()), nn.Linear(4, 2)))
+    data = Data(torch.rand(9, 3, 6), torch.arange(9) % 3, lambda x: x.transpose(0, 1))
+    with pytest.raises(ValueError, match=r"logits of shape .* for labels up to 2"):
+        fit(network, data, data, Plan(1, 9), torch.Generator(), rule=SLTT())

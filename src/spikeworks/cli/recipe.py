@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,11 +86,10 @@ def spread(*reports: Path, plot: Path | None = None) -> None:
     from ..measure.study_figures import plot_spread
     from ..measure.study_spread import study_spread
     from ..measure.trained import load_study
-    from ..recipes.training import STUDY
     from ..view.study import spread_tables
     from ..view.terminal import spread_table
 
-    if reports and all(path.name == STUDY for path in reports):
+    if reports and all(_is_study(path) for path in reports):
         studies = [load_study(path) for path in reports]
         spreads = study_spread(studies)
         if plot is not None:
@@ -97,7 +97,19 @@ def spread(*reports: Path, plot: Path | None = None) -> None:
         title = f"{studies[0].title}: top-1 in %, mean ± standard deviation of {len(studies)} runs"
         console_here().print(f"{title}\n\n{spread_tables(spreads)}", markup=False, highlight=False, soft_wrap=True)
         return
+    if plot is not None:
+        raise ValueError(
+            "--plot draws studies, what spikeworks train writes; a report of conversion has its own figures."
+        )
     read = [load_report(path) for path in reports]
     table = spread_table(over(read))
     title = f"{read[0].title}: top-1 in %, mean ± standard deviation of {len(read)} runs"
     console_here().print(f"{title}\n\n{table}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _is_study(path: Path) -> bool:
+    """Whether a file holds what a training recipe measured; one that cannot be read is told of when it is."""
+    try:
+        return "running" in json.loads(path.read_text(encoding="utf-8"))["results"][0]
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return False

@@ -12,7 +12,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train spiking networks by a recipe and measure them on test; without a right name it lists them.
 
-    Stopped at any moment, the same command goes on where it was.
+    Stopped at any moment, the same command goes on where it was (a quick one begins anew).
 
     Parameters
     ----------
@@ -35,7 +35,9 @@ def train(
         raise ValueError(f"train got {recipe!r}, expected one of {', '.join(TRAINING)}.")
     own_the_process()
     console = console_here()
-    out = out or Path(f"spikeworks-{recipe}-{seed}")
+    out = out or Path(f"spikeworks-{recipe}-{seed}{'-quick' * quick}")
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"--seed got {seed}, expected a whole number of at most 63 bits; 0 will do.")
     words = pairs_typed(override)
     with writable(out), terminal.watching(console) as watch:
         study = TRAINING[recipe](seed, quick, watch, command_line(), out, words)

@@ -15,6 +15,8 @@ from .decode import running_mean as running_mean
 from .decode import running_sum as running_sum
 from .decode import soft_first_spike as soft_first_spike
 from .delay import DelayedLinear as DelayedLinear
+from .driven import DrivenConv2d as DrivenConv2d
+from .driven import event_driven as event_driven
 from .dropout import Dropout as Dropout
 from .encode import Delta as Delta
 from .encode import Latency as Latency
@@ -25,6 +27,8 @@ from .latency import LatencyEncoder as LatencyEncoder
 from .latency import SingleSpike as SingleSpike
 from .latency import latency_features as latency_features
 from .latency import latency_spikes as latency_spikes
+from .lean import Lean as Lean
+from .lean import lean as lean
 from .norm import PerStepBatchNorm as PerStepBatchNorm
 from .norm import TemporalEffectiveBatchNorm as TemporalEffectiveBatchNorm
 from .norm import ThresholdDependentBatchNorm as ThresholdDependentBatchNorm

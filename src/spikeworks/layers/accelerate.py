@@ -202,14 +202,14 @@ def _timed(name: str, layer: Any, x: Tensor, precision: str) -> tuple[Accelerate
         whole = int8.ByteWeights(window, layer.weight, layer.bias, quantum, float(seen.max()) == quantum)
         found = Accelerated(layer, 0.0, quantum, whole.binary)
         forms = {"float": stand_in.dense, "dense": lambda _: whole.dense(seen, found.linear)}
-        taken = _race(forms, whole.driven, x, seen, quantum)
-        found.break_even = _break_even(taken, found.rate(seen), min(taken["float"], taken["dense"]))
+        taken = race(forms, whole.driven, x, seen, quantum)
+        found.break_even = break_even(taken, found.rate(seen), min(taken["float"], taken["dense"]))
         if taken["dense"] < _MARGIN * taken["float"] or found.break_even > found.rate(seen):
             stand_in, rate, note = found, found.rate(seen), "int8"
     if not taken or stand_in.quantum is None:
         weights, binary = EventWeights(window, layer.weight, layer.bias), stand_in.binary
-        taken = _race({"dense": stand_in.dense}, lambda x: weights(x, binary), x, seen, 1.0)
-        stand_in.break_even = _break_even(taken, rate, taken["dense"])
+        taken = race({"dense": stand_in.dense}, lambda x: weights(x, binary), x, seen, 1.0)
+        stand_in.break_even = break_even(taken, rate, taken["dense"])
     choice = "events" if rate < stand_in.break_even else "dense"
     line = LayerChoice(name, kind, rate, taken["dense"], taken["own"], stand_in.break_even, choice, note)
     return (stand_in if stand_in.break_even > 0 or stand_in.quantum is not None else None), line
@@ -219,7 +219,7 @@ _LOW, _HIGH = 0.05, 0.4
 """Rates at which events are timed besides the sample's own."""
 
 
-def _race(
+def race(
     forms: dict[str, Callable[[Tensor], Any]], events: Callable[[Tensor], Any], x: Tensor, x_NHWC: Tensor, value: float
 ) -> dict[str, float]:
     """Milliseconds, each the best of a few, in turns: of ``forms`` on ``x``, of events on the same (``own``), and on
@@ -240,7 +240,7 @@ def _race(
     return best
 
 
-def _break_even(taken: dict[str, float], rate: float, dense: float) -> float:
+def break_even(taken: dict[str, float], rate: float, dense: float) -> float:
     """The rate at which events take as long as the dense form."""
     slope = max(taken["high"] - taken["low"], 1e-9) / (_HIGH - _LOW)  # in milliseconds per unit of rate
     found = _LOW + (_MARGIN * dense - taken["low"]) / slope

@@ -154,7 +154,7 @@ class EventWeights:
         vectors = -(-window.outputs // LANES)
         self.vectors = -(-vectors // -(-vectors // _MOST_VECTORS))
         self.window, self.block = window, LANES * self.vectors
-        self.weights = blocked(window, weight, self.block).permute(0, 3, 4, 2, 1).contiguous()
+        self.weights = _laid_out(window, weight.reshape(window.outputs, window.channels, *window.kernel), self.block)
         self.bias = padded(bias, window.outputs, self.block, weight)
 
     def __call__(self, x_NHWC: Tensor, binary: bool) -> Tensor:
@@ -166,9 +166,23 @@ class EventWeights:
         return add_up(kernel, inputs, self.window, self.block, self.weights, None, self.bias)
 
 
+def _laid_out(window: Window, weight: Tensor, block: int) -> Tensor:
+    blocks = -(-window.outputs // block)
+    if weight.stride(0) == 1 or blocks * block > window.outputs:
+        return blocked(window, weight, block).permute(0, 3, 4, 2, 1).contiguous()
+    # copying one matrix turned over is far quicker than copying an array with its axes in another order
+    rows = weight.permute(0, 2, 3, 1).reshape(blocks, block, window.terms)
+    made = weight.new_empty((blocks, window.terms, block))
+    for of_block, turned in zip(made.unbind(), rows.unbind(), strict=True):
+        of_block.copy_(turned.t())
+    return made
+
+
 def blocked(window: Window, weight: Tensor, block: int) -> Tensor:
     """Weights as ``[blocks, block, C, kh, kw]``, zero beyond the outputs there are."""
     blocks = -(-window.outputs // block)
+    if blocks * block == window.outputs:
+        return weight.reshape(blocks, block, window.channels, *window.kernel)
     full = weight.new_zeros((blocks * block, window.channels, *window.kernel))
     full[: window.outputs] = weight.reshape(window.outputs, window.channels, *window.kernel)
     return full.view(blocks, block, *full.shape[1:])

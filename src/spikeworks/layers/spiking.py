@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..neurons import Neuron, Parameter, State, forecast, scan, start
 from ..neurons.state import check_fits, compute_dtype
+from .keep import given
 from .time import Temporal
 
 _OF_SCAN = frozenset(inspect.signature(scan).parameters)
@@ -58,7 +59,7 @@ class Spiking(Temporal):
         """``[T, B, ...]`` → spikes ``[T, B, ...]`` and the membrane state after the last step."""
         if state is None and self.started:
             state = self.fresh(x_T)
-        return scan(self.neuron, x_T, state, self.backend, **self.tensors())
+        return given(x_T, scan, self.neuron, x_T, state, self.backend, **self.tensors())
 
     def tensors(self) -> dict[str, Tensor]:
         """The neuron's parameters that are tensors, as this layer holds them."""

@@ -44,11 +44,14 @@ def study_spread(studies: Sequence[Study]) -> list[TrainedSpread]:
     """
     if len(studies) < 2:
         raise ValueError(f"study_spread got {len(studies)} studies, expected at least two runs of one recipe.")
-    kinds = [(s.title, s.meta.get("settings"), [(r.name, r.steps, list(r.values)) for r in s.results]) for s in studies]
+    kinds = [
+        (s.title, s.meta.get("settings"), s.meta.get("quick"), [(r.name, r.steps, list(r.values)) for r in s.results])
+        for s in studies
+    ]
     if any(kind != kinds[0] for kind in kinds):
         raise ValueError(
             f"study_spread got runs of {', '.join(dict.fromkeys(k[0] for k in kinds))} with other networks, steps or "
-            "settings, expected runs of one recipe that differ in their seed."
+            "settings, or quick ones, expected runs of one recipe that differ in their seed."
         )
     seeds = [s.meta.get("seed") for s in studies]
     if None not in seeds and len(set(seeds)) < len(seeds):

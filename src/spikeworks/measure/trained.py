@@ -101,7 +101,7 @@ def load_study(path: str | Path) -> Study:
     """
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
-        return Study(data["title"], [Trained(**r) for r in data["results"]], data["meta"])
+        return Study(data["title"], [Trained(**r) for r in data["results"]], dict(data["meta"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"load_study got {path}, expected a study that a training recipe wrote: {error!r}.") from error
 

@@ -64,9 +64,9 @@ def _impure(neuron: Neuron) -> ValueError:
     )
 
 
-def is_concrete(x_T: Tensor) -> bool:
+def is_concrete(x: Tensor) -> bool:
     """Whether there are values to look at: not under a ``torch.func`` transform, nor in a tensor without memory."""
-    return maybe_current_level() is None and not isinstance(x_T, FakeTensor)
+    return maybe_current_level() is None and not isinstance(x, FakeTensor)
 
 
 class Diverged(ValueError):  # noqa: N818  what happened, not whose error it is

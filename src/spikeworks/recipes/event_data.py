@@ -89,6 +89,8 @@ def objects_two_sessions(frames: int = 8, pool: int = 4, window: int = 100_000, 
     :param frames: T. :param pool: pixels counted together. :param window: of how many microseconds.
     :param trained: the session that is learned, ``"A"`` or ``"B"``.
     """
+    if trained not in ("A", "B"):
+        raise ValueError(f"objects_two_sessions got trained={trained!r}, expected 'A' or 'B'.")
     sessions = {name: _session(name, window) for name in "AB"}
     classes = tuple(sorted(set(sessions["A"]) & set(sessions["B"])))
     learned, held = sessions.pop(trained), next(iter(sessions.values()))
@@ -116,6 +118,11 @@ def cifar10_moved(
     :param progress: told how many are done, of how many.
     """
     images = cifar10()
+    if not 10 <= train <= len(images.train.y) or not 1 <= test <= len(images.test.y):
+        raise ValueError(
+            f"cifar10_moved got train={train} and test={test}, expected 10 to {len(images.train.y):,} and 1 to "
+            f"{len(images.test.y):,}."
+        )
     x = torch.cat([images.train.x[:train], images.test.x[:test]])
     y = torch.cat([images.train.y[:train], images.test.y[:test]]).long()
     luma = (x.float() * torch.tensor([0.299, 0.587, 0.114]).view(-1, 1, 1)).sum(1) / 255

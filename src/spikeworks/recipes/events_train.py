@@ -1,7 +1,7 @@
 """Recordings of event cameras, learned directly: one small convolutional network of LIF neurons.
 
-Frames of counts go in, ``[T, B, 2, H, W]``; the mean of the logits over T decides. Top-1 in % on test, mean ± standard
-deviation over seeds 0, 1 and 2 (``spikeworks train NAME --seed N``, then ``spikeworks spread``; a minute each on a CPU):
+Frames of counts go in, ``[T, B, 2, H, W]``; the mean of the logits over T decides. Top-1 in % on test, mean and
+standard deviation over seeds 0, 1 and 2 (``spikeworks train NAME --seed N``, then ``spikeworks spread``):
 
 | recipe        | T=1         | T=2        | T=4        | T=8        |
 |---------------|-------------|------------|------------|------------|

@@ -50,6 +50,12 @@ class Settings:
     floor: float = 0.3
     tested: int = 2000
 
+    def __post_init__(self) -> None:
+        if self.train < 1 or self.tested < 1:
+            raise ValueError(
+                f"latency recipes got train={self.train}, tested={self.tested}, expected at least 1 of each."
+            )
+
 
 NEURON = LIF(tau=2.0, decay_input=False, detach_reset=True, surrogate=surrogate.piecewise_quadratic())
 """v ← v/2 + x, hard reset that passes no gradient, a triangle for slope."""

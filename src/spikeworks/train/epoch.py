@@ -52,7 +52,7 @@ def _epoch(
         for group in optimiser.param_groups:
             group["lr"] = plan.rate_at(number - 1 + i / len(parts))
         optimiser.zero_grad(set_to_none=True)
-        for j, part in enumerate(chunks := index.chunk(plan.accumulate)):
+        for j, part in enumerate(chunks := index.tensor_split(_parts(index, plan.accumulate))):
             mine, count = team.share(part)
             x, y = train.x[mine], train.y[mine].long().to(device)
             x = ready(train.prepare(augment(x, draw) if augment else x), device)
@@ -60,7 +60,7 @@ def _epoch(
             weight = team.size * count / len(index)  # a team's gradient is its members' mean
             with team.gathering(j == len(chunks) - 1):
                 if rule is not None:
-                    loss, logits = _by_rule(run, rule, x, y, loss_of, weight)
+                    loss, logits = _by_rule(run, rule, train, x, y, loss_of, weight)
                 else:
                     with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
                         logits = team.module(x)
@@ -85,10 +85,22 @@ def _epoch(
     return total / seen, 100.0 * team.sums(right)[0] / seen
 
 
-def _by_rule(run: Run, rule: Rule, x: Tensor, y: Tensor, loss_of: Loss, weight: float) -> tuple[Tensor, Tensor]:
+def _parts(index: Tensor, wanted: int) -> int:
+    """How many parts a batch is run in: none of them of one sample, which has no variance to be normalised by."""
+    return max(1, min(wanted, len(index) // 2))
+
+
+def _by_rule(
+    run: Run, rule: Rule, train: Data, x: Tensor, y: Tensor, loss_of: Loss, weight: float
+) -> tuple[Tensor, Tensor]:
     """The loss and the logits; gradients, times ``weight``, are in ``.grad``."""
+
+    def scored(z_TBC: Tensor, y_B: Tensor) -> Tensor:
+        _check_outputs(z_TBC, train)
+        return weight * loss_of(z_TBC.float(), y_B)
+
     with torch.autocast(run.team.device.type, torch.bfloat16, enabled=run.plan.precision == "bfloat16"):
-        loss, logits = rule(run.team.network, x, y, lambda z_TBC, y_B: weight * loss_of(z_TBC.float(), y_B))
+        loss, logits = rule(run.team.network, x, y, scored)
     return loss / weight, logits
 
 

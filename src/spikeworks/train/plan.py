@@ -43,7 +43,7 @@ class Plan:
             ("rate", 0 < self.rate < math.inf, "a finite number above 0"),
             ("decay, clip", 0 <= self.decay < math.inf and 0 <= self.clip < math.inf, "finite numbers of at least 0"),
             ("smoothing", 0 <= self.smoothing <= 1, "0 to 1"),
-            ("warmup", 0 <= self.warmup <= self.epochs, "0 to the number of epochs"),
+            ("warmup, epochs", 0 <= self.warmup <= self.epochs, "a warm-up of at least 0 and at most all epochs"),
             ("accumulate", isinstance(self.accumulate, int) and self.accumulate >= 1, "a whole number from 1"),
             ("average", 0 <= self.average < 1, "0 to below 1; 0.999 is usual"),
             ("keep", self.keep in ("best", "last"), "'best' or 'last'"),
