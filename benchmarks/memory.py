@@ -39,10 +39,11 @@ def blocks(spiking: Callable[[], nn.Module]) -> list[nn.Sequential]:
     return [nn.Sequential(c, nn.BatchNorm2d(CHANNELS), spiking()) for c in convolutions]
 
 
-def ours(lean: bool, checkpoint: bool = False, last: bool = False) -> nn.Module:
+def ours(lean: bool, checkpoint: bool = False, last: bool = False, driven: bool = False) -> nn.Module:
     made = blocks(lambda: sw.Spiking(sw.LIF(tau=2.0)))
     net = nn.Sequential(*(Checkpoint(b) if checkpoint else b for b in made))
-    snn = sw.SNN(net.to(memory_format=torch.channels_last) if last else net)
+    snn = sw.SNN(net.to(memory_format=torch.channels_last) if last else net)  # type: ignore[call-overload]
+    snn = sw.layers.event_driven(snn, data()[0]) if driven else snn
     return sw.layers.lean(snn) if lean else snn
 
 
@@ -70,6 +71,8 @@ VARIANTS: dict[str, Callable[[], nn.Module]] = {
     "spikeworks, lean, each block checkpointed": lambda: ours(True, True),
     "spikeworks, lean, channels last": lambda: ours(True, last=True),
     "spikeworks, lean, each block checkpointed, channels last": lambda: ours(True, True, True),
+    "spikeworks, lean, event-driven, channels last": lambda: ours(True, False, True, True),
+    "spikeworks, lean, each block checkpointed, event-driven, channels last": lambda: ours(True, True, True, True),
 }
 
 

@@ -78,7 +78,8 @@ class DrivenConv2d(nn.Conv2d):
             return "the input has no values of its own: compilers and transforms have the dense form"
         if x.device.type != "cpu" or self.weight.device.type != "cpu":
             return f"the input is on {x.device}, the weights are on {self.weight.device}, not on the CPU"
-        if self.weight.dtype != torch.float32 or not (x.dtype == torch.float32 or torch.is_autocast_enabled("cpu")):
+        taken = (torch.float32, *((torch.bfloat16, torch.float16) if torch.is_autocast_enabled("cpu") else ()))
+        if self.weight.dtype != torch.float32 or x.dtype not in taken:
             return f"kernels take float32, the input is {x.dtype}, the weights are {self.weight.dtype}"
         fits = x.dim() == 4 and x.shape[1] == self.window.channels and min(self.window.size(*x.shape[2:])) > 0
         if not fits or not x.numel():

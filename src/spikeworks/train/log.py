@@ -128,8 +128,8 @@ class MLflow:
 
     def open(self, run: str, about: Mapping[str, Any], history: Sequence[Epoch], /) -> None:
         """Go on with the run of this checkpoint, if epochs of it are done; else begin one."""
-        from mlflow.entities import Param, RunTag
-        from mlflow.tracking import MlflowClient
+        from mlflow.entities import Param, RunTag  # pyright: ignore[reportMissingImports]
+        from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
 
         client = self._client = MlflowClient(self.store)
         found = client.get_experiment_by_name(self.experiment)
@@ -150,7 +150,7 @@ class MLflow:
 
     def write(self, epoch: Epoch, /) -> None:
         """Its figures, in one transaction (in several past a thousand, ``validation`` last)."""
-        from mlflow.entities import Metric
+        from mlflow.entities import Metric  # pyright: ignore[reportMissingImports]
 
         now, figures = int(time.time() * 1000), scalars(epoch)
         figures["validation"] = figures.pop("validation")
