@@ -180,7 +180,9 @@ def event_driven(network: Network, sample: Tensor) -> Network:
     shapes work, too; a kernel is compiled for each size of an output map.
 
     Parameters and buffers are shared and keep their names: to train the copy is to train the network. Results are equal
-    up to the rounding of float32 sums; a spike whose membrane is that close to its threshold may move.
+    up to the rounding of float32 sums (under autocast events round less than the dense form); a spike whose membrane is
+    that close to its threshold may move. The clock decides, and may decide otherwise another time: who wants equal bits
+    keeps the copy, or makes :class:`DrivenConv2d` layers with rates of their own.
 
     :param network: an :class:`~spikeworks.SNN`, lean or not, or any module.
     :param sample: an input of it, of the size to be trained with. It is run once in a copy, in the network's mode.
