@@ -41,7 +41,7 @@ def study_figure(study: Study) -> matplotlib.figure.Figure:
                  ("Validation", "epochs")]  # fmt: skip
         for axis, (title, below) in zip(axes, words, strict=False):
             axis.set(title=title, xlabel=below, ylabel="top-1 in %")
-        axes[0].legend()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")  # many would cover the lines
     return figure
 
 
