@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from ..layers import SNN, Spiking
-from ..models import VGG, VGGConfig, initialise
 from ..neurons import LIF, Neuron
 from ..train import TET, Plan
 from .augment import crop, flip
 from .bench import Bench
 from .data import Split
 from .event_data import gesture_windows, nmnist_small
+from .small import convolutions, pooled
 from .training import Training
 
 
@@ -43,12 +43,8 @@ class Settings:
 
 def network(split: Split, channels: tuple[int, ...], neuron: Neuron, generator: torch.Generator) -> SNN:
     """Convolutions of 3×3, each normalised, spiking, averaged over 2×2, and a linear layer that answers each step."""
-    plan = tuple(item for size in channels for item in (size, "pool"))
-    _, inside, height, width = split.image
-    shape = VGGConfig(plan, (), len(split.classes), inside, (height, width))  # type: ignore[arg-type]
-    made = VGG(shape, lambda: Spiking(neuron))
-    initialise(made, generator)
-    return SNN(made.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    _, inside, *image = split.image
+    return SNN(convolutions(pooled(channels), inside, len(split.classes), image, lambda: Spiking(neuron), generator))
 
 
 def shifted(x: Tensor, generator: torch.Generator, pad: int = 2, mirror: bool = False) -> Tensor:

@@ -13,13 +13,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
 from ..convert.activation import QCFS
 from ..layers import SNN, Spiking
-from ..models import VGG, VGGConfig, initialise
-from ..models.vgg import Plan as VGGPlan
 from ..neurons import LIF, surrogate
 from ..train import Distillation, MeanCE, Plan, frame_window, rebin, student
 from ..train.fit import Augment
@@ -28,6 +25,7 @@ from .data import Split
 from .event_data import cifar10_moved, objects_two_sessions
 from .events_train import shifted
 from .run import precision
+from .small import convolutions
 from .training import Training
 
 
@@ -90,12 +88,9 @@ NEURON = LIF(tau=2.0, decay_input=False, surrogate=surrogate.piecewise_quadratic
 """v ← v/2 + x, hard reset to 0, a triangle for slope: that of the networks the method is compared with."""
 
 
-def _vgg(split: Split, settings: Settings, activation: Callable[[], nn.Module], bench: Bench) -> VGG:
-    plan: VGGPlan = tuple(item or "pool" for item in settings.plan)
-    _, inside, height, width = split.image
-    made = VGG(VGGConfig(plan, (), len(split.classes), inside, (height, width)), activation)
-    initialise(made, bench.generator())
-    return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _vgg(split: Split, settings: Settings, activation: Callable[[], nn.Module], bench: Bench) -> nn.Module:
+    _, inside, *image = split.image
+    return convolutions(settings.plan, inside, len(split.classes), image, activation, bench.generator())
 
 
 def _recipe(

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from ..layers import SNN, LatencyEncoder, SingleSpike, Spiking, latency_features, running_sum
-from ..models import VGG, VGGConfig, initialise
+from ..models import initialise
 from ..neurons import LIF, surrogate
 from ..train import TAD, TET, After, Data, LastCE, MeanCE, Objective, Plan
 from .bench import Bench, logits
@@ -28,6 +28,7 @@ from .corrupt import CORRUPTIONS
 from .data import Normalise, Split, fashion_mnist
 from .data import digits as digits_split
 from .run import precision
+from .small import convolutions, pooled
 from .training import Training
 
 
@@ -117,11 +118,9 @@ def _intensities(split: Split, train: int) -> Split:
 
 def _vgg(
     split: Split, settings: Settings, channels: int, activation: Callable[[], nn.Module], generator: torch.Generator
-) -> VGG:
-    plan = tuple(item for size in settings.channels for item in (size, "pool"))
-    made = VGG(VGGConfig(plan, (), len(split.classes), channels, split.image[1:]), activation)  # type: ignore[arg-type]
-    initialise(made, generator)
-    return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+) -> nn.Module:
+    plan, image = pooled(settings.channels), split.image[1:]
+    return convolutions(plan, channels, len(split.classes), image, activation, generator)
 
 
 digits = Training(
