@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .result import MethodResult, Report
 
@@ -38,18 +39,26 @@ def spread(reports: Sequence[Report]) -> list[Spread]:
 
     :raises ValueError: for fewer than two reports, or reports of different titles, methods, steps or neurons.
     """
-    if len(reports) < 2:
-        raise ValueError(f"spread got {len(reports)} reports, expected at least two runs of one recipe.")
+    differ_in_seed("spread", "reports", [r.meta for r in reports])
     kinds = [(r.title, [(m.label, m.steps, m.pre, m.levels, m.causal) for m in r.results]) for r in reports]
     if odd := [r.title for r, kind in zip(reports, kinds, strict=True) if kind != kinds[0]]:
         raise ValueError(
             f"spread got {odd[0]!r} besides {reports[0].title!r}, expected runs of one recipe that read the same T by "
             "the same methods."
         )
-    seeds = [r.meta.get("seed") for r in reports]
-    if None not in seeds and len(set(seeds)) < len(seeds):
-        raise ValueError(f"spread got the seeds {seeds}, expected each once; a run counted twice adds no knowledge.")
     return [_over(runs) for runs in zip(*(r.results for r in reports), strict=True)]
+
+
+def differ_in_seed(owner: str, what: str, metas: Sequence[Mapping[str, Any]]) -> None:
+    """Nothing, for what at least two runs say of themselves, each with a seed of its own or none.
+
+    :raises ValueError: in the name of ``owner``, for fewer of ``what``, or a seed twice.
+    """
+    if len(metas) < 2:
+        raise ValueError(f"{owner} got {len(metas)} {what}, expected at least two runs of one recipe.")
+    seeds = [meta.get("seed") for meta in metas]
+    if None not in seeds and len(set(seeds)) < len(seeds):
+        raise ValueError(f"{owner} got the seeds {seeds}, expected each once; a run counted twice adds no knowledge.")
 
 
 def _over(runs: Sequence[MethodResult]) -> Spread:

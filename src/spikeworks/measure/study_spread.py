@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .spread import mean_and_deviation
+from .spread import differ_in_seed, mean_and_deviation
 from .trained import Study, Trained
 
 MeanAndDeviation = tuple[float, float]
@@ -42,8 +42,7 @@ def study_spread(studies: Sequence[Study]) -> list[TrainedSpread]:
 
     :raises ValueError: for fewer than two studies, studies of other networks, steps or settings, or a seed twice.
     """
-    if len(studies) < 2:
-        raise ValueError(f"study_spread got {len(studies)} studies, expected at least two runs of one recipe.")
+    differ_in_seed("study_spread", "studies", [s.meta for s in studies])
     kinds = [
         (s.title, s.meta.get("settings"), s.meta.get("quick"), [(r.name, r.steps, list(r.values)) for r in s.results])
         for s in studies
@@ -53,9 +52,6 @@ def study_spread(studies: Sequence[Study]) -> list[TrainedSpread]:
             f"study_spread got runs of {', '.join(dict.fromkeys(k[0] for k in kinds))} with other networks, steps or "
             "settings, or quick ones, expected runs of one recipe that differ in their seed."
         )
-    seeds = [s.meta.get("seed") for s in studies]
-    if None not in seeds and len(set(seeds)) < len(seeds):
-        raise ValueError(f"study_spread got the seeds {seeds}, expected each once; a run counted twice adds nothing.")
     return [_over(runs) for runs in zip(*(s.results for s in studies), strict=True)]
 
 
