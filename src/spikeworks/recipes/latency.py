@@ -65,8 +65,11 @@ NEURON = LIF(tau=2.0, decay_input=False, detach_reset=True, surrogate=surrogate.
 def study(load: Callable[[], Split], bench: Bench, settings: Settings) -> None:
     """Train all of them, and measure."""
     split = bench.split(_intensities(load(), settings.train))
+    adaptive, last = TAD(floor=settings.floor), LastCE()
+    both = (1 - settings.floor) * replace(adaptive, floor=0.0) + settings.floor * last
     losses: dict[str, tuple[str, Objective]] = {
-        "last": ("last step", LastCE()), "tet": ("every step", TET(0.0)), "tad": ("TAD", TAD(floor=settings.floor)),
+        "last": ("last step", last), "tet": ("every step", TET(0.0)), "tad": ("TAD", adaptive),
+        "both": ("TAD and last step", both),
     }  # fmt: skip
     kinds = [(f"le_{name}", f"LE, {label}", True, False, loss) for name, (label, loss) in losses.items()]
     kinds += [(f"direct_{name}", f"pixels, {label}", False, False, loss) for name, (label, loss) in losses.items()]
