@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what there is, for type checkers and editors
+    from . import camera as camera
     from . import convert as convert
     from . import events as events
     from . import layers as layers
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # what there is, for type checkers and editors
 else:  # the same, when it is asked for
     from importlib import import_module
 
-    _ROOMS = ("neurons", "layers", "models", "events", "measure", "convert", "train", "recipes", "view")
+    _ROOMS = ("neurons", "layers", "models", "events", "camera", "measure", "convert", "train", "recipes", "view")
     _OTHERS = {"SNN": "layers", "Spiking": "layers"}  # besides the names of neurons, all of which are at the top
 
     def __getattr__(name):
