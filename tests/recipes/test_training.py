@@ -123,6 +123,13 @@ SMALL: dict[str, dict[str, str]] = {
     "train_gesture": {"channels": "4,4,4", "frames": "2"},
     "train_fashion": {"channels": "4,4,4", "steps": "2"},
     "hsd_objects": {"plan": "4,0,4,0", "frames": "2", "steps": "1,2"},
+    "hsd_ablations": {
+        "base.plan": "4,0,4,0",
+        "base.frames": "4",
+        "frames": "2,4",
+        "levels": "4,8",
+        "temperatures": "1",
+    },
     "latency_digits": {"channels": "4,4", "features": "2", "steps": "3"},
 }
 

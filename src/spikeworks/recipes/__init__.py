@@ -10,6 +10,7 @@ from . import (
     digits,
     events_train,
     hsd,
+    hsd_ablations,
     images_train,
     latency,
 )
@@ -37,6 +38,7 @@ TRAINING: dict[str, Training] = {
         images_train.cifar10_resnet,
         hsd.cifar10_dvs,
         hsd.objects,
+        hsd_ablations.objects,
         latency.digits,
         latency.fashion,
     )

@@ -17,6 +17,7 @@ from torch import nn
 
 from ..convert.activation import QCFS
 from ..layers import SNN, Spiking
+from ..measure.trained import Trained
 from ..neurons import LIF, surrogate
 from ..train import Distillation, MeanCE, Plan, frame_window, rebin, student
 from ..train.fit import Augment
@@ -65,12 +66,9 @@ HYBRIDS: dict[str, tuple[str, Literal["mean", "steps"] | None]] = {
 def study(load: Callable[[int], Split], augment: Augment, bench: Bench, settings: Settings) -> None:
     """Train all of them, and measure."""
     split = bench.split(load(settings.frames))
-    few = {"rebin": rebin, "window": frame_window}[settings.fewer]
-    deep = _vgg(split, settings, partial(QCFS, settings.levels, settings.bound), bench)
-    taught = bench.run("teacher", SNN(deep), split, settings.teacher, MeanCE(), augment,
-                       f"deep, {settings.frames} frames")  # fmt: skip
+    deep, taught = teacher("teacher", split, augment, bench, settings, f"deep, {settings.frames} frames")
     for steps in settings.steps:
-        fewer = partial(few, steps=steps)
+        fewer = partial(FEWER[settings.fewer], steps=steps)
         scratch = SNN(_vgg(split, settings, lambda: Spiking(NEURON), bench), encode=fewer)
         whole = replace(settings.teacher, epochs=settings.teacher.epochs + settings.student.epochs)
         alone = bench.run(f"scratch_{steps}", scratch, split, whole, MeanCE(), augment, f"from scratch, T={steps}")
@@ -79,10 +77,29 @@ def study(load: Callable[[int], Split], augment: Augment, bench: Bench, settings
         converted = SNN(student(deep).network, encode=fewer)
         bench.measure(f"converted_{steps}", converted, split.test, f"converted, T={steps}")
         for name, (label, at) in HYBRIDS.items():
-            snn = SNN(student(deep).network, encode=fewer)
-            led = Distillation(deep, settings.weight, settings.temperature, at) if at else MeanCE()
-            bench.run(f"{name}_{steps}", snn, split, settings.student, led, augment, f"{label}, T={steps}")
+            hybrid(f"{name}_{steps}", deep, steps, at, split, augment, bench, settings, f"{label}, T={steps}")
 
+
+def teacher(
+    name: str, split: Split, augment: Augment, bench: Bench, settings: Settings, label: str
+) -> tuple[nn.Module, Trained]:
+    """The deep network, trained, and what it reaches."""
+    deep = _vgg(split, settings, partial(QCFS, settings.levels, settings.bound), bench)
+    return deep, bench.run(name, SNN(deep), split, settings.teacher, MeanCE(), augment, label)
+
+
+def hybrid(
+    name: str, deep: nn.Module, steps: int, at: Literal["mean", "steps"] | None, split: Split, augment: Augment,
+    bench: Bench, settings: Settings, label: str,
+) -> Trained:  # fmt: skip
+    """A spiking network made from the deep one and trained on at few steps; ``at``: see :data:`HYBRIDS`."""
+    snn = SNN(student(deep).network, encode=partial(FEWER[settings.fewer], steps=steps))
+    led = Distillation(deep, settings.weight, settings.temperature, at) if at else MeanCE()
+    return bench.run(name, snn, split, settings.student, led, augment, label)
+
+
+FEWER = {"rebin": rebin, "window": frame_window}
+"""How many frames become few, by the name in the settings."""
 
 NEURON = LIF(tau=2.0, decay_input=False, surrogate=surrogate.piecewise_quadratic())
 """v ← v/2 + x, hard reset to 0, a triangle for slope: that of the networks the method is compared with."""
