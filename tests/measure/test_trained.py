@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spikeworks.layers import running_mean, running_sum
 from spikeworks.measure.study_figures import plot_spread, study_figure
-from spikeworks.measure.study_spread import study_spread
+from spikeworks.measure.study_spread import leads, study_spread
 from spikeworks.measure.trained import PER_STEP, Study, Trained, load_study, trained
 
 
@@ -76,6 +76,19 @@ def test_means_and_deviations_over_seeds(tmp_path: Path) -> None:
     assert "the snn" in (tmp_path / "curves.svg").read_text()
     with pytest.raises(ValueError, match="networks of one step"):
         plot_spread([deep], tmp_path / "none.svg")
+
+
+def test_a_lead_is_paired_and_its_interval_is_that_of_a_t_test() -> None:
+    scipy = pytest.importorskip("scipy.stats")
+    studies = [Study("digits", [made(s), made(s + 10, 1, "deep")], {"seed": s}) for s in range(4)]
+    (lead,) = leads(study_spread(studies), "the snn")
+    assert lead.label == "the deep"
+    for found, of in ((lead.accuracy, lambda r: r.accuracy), (lead.first, lambda r: r.running[0])):
+        test = scipy.ttest_rel(*([of(s.results[k]) for s in studies] for k in (1, 0)))
+        low, high = test.confidence_interval(0.95)
+        assert found == pytest.approx(((low + high) / 2, (high - low) / 2), rel=1e-3)
+    with pytest.raises(ValueError, match="expected one of 'the snn', 'the deep'"):
+        leads(study_spread(studies), "snn")
 
 
 def test_what_does_not_belong_together_is_refused() -> None:

@@ -11,7 +11,7 @@ import pytest
 from measure.test_trained import made
 from spikeworks.measure.study_spread import study_spread
 from spikeworks.measure.trained import Study
-from spikeworks.view.study import spread_tables
+from spikeworks.view.study import leads_table, spread_tables
 from spikeworks.view.study_page import shown_steps, study_page, write_study_page
 from view.test_report import parsed
 
@@ -54,6 +54,9 @@ def test_tables_over_seeds_are_whole() -> None:
     assert "<b>deep</b>" in accuracy
     assert "<b>deep</b>" not in times  # one step takes no time to decide in
     assert ", ".join(f"{a:.1f}" for a in spreads[0].runs) in accuracy
+    one = leads_table(spreads, spreads[0].label)
+    assert len({line.count("|") for line in one.splitlines()}) == 1
+    assert one.count(" * ") <= 3
     assert spread_tables(spreads[1:]) == spread_tables(spreads[1:]).split("\n\n")[0]
 
 

@@ -71,7 +71,7 @@ def recipe(
     terminal.deliver(console, report, out)
 
 
-def spread(*reports: Path, plot: Path | None = None) -> None:
+def spread(*reports: Path, plot: Path | None = None, against: str | None = None) -> None:
     """Mean and standard deviation of accuracy over several runs of one recipe; prints Markdown.
 
     Parameters
@@ -80,13 +80,15 @@ def spread(*reports: Path, plot: Path | None = None) -> None:
         the report.json, or study.json, of each run
     plot
         where to draw accuracy against mean decision time, of studies
+    against
+        a network, by its label, that the others of a study are compared with, run by run
     """
     from ..measure import load_report
     from ..measure import spread as over
     from ..measure.study_figures import plot_spread
     from ..measure.study_spread import study_spread
     from ..measure.trained import load_study
-    from ..view.study import spread_tables
+    from ..view.study import leads_table, spread_tables
     from ..view.terminal import spread_table
 
     if reports and all(_is_study(path) for path in reports):
@@ -95,11 +97,17 @@ def spread(*reports: Path, plot: Path | None = None) -> None:
         if plot is not None:
             plot_spread(spreads, plot)
         title = f"{studies[0].title}: top-1 in %, mean ± standard deviation of {len(studies)} runs"
-        console_here().print(f"{title}\n\n{spread_tables(spreads)}", markup=False, highlight=False, soft_wrap=True)
+        tables = spread_tables(spreads)
+        if against is not None:
+            tables += (
+                f"\n\n{leads_table(spreads, against)}\n\n±: 95 % interval of the mean over paired runs; *: beyond it"
+            )
+        console_here().print(f"{title}\n\n{tables}", markup=False, highlight=False, soft_wrap=True)
         return
-    if plot is not None:
+    if plot is not None or against is not None:
         raise ValueError(
-            "--plot draws studies, what spikeworks train writes; a report of conversion has its own figures."
+            "--plot and --against are for studies, what spikeworks train writes; a report of conversion has its own "
+            "figures."
         )
     read = [load_report(path) for path in reports]
     table = spread_table(over(read))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .figures import STYLE, save
+from .spread import half_interval
 from .study_spread import TrainedSpread
 from .trained import PER_STEP, Study
 
@@ -66,7 +67,7 @@ def spread_figure(spreads: Sequence[TrainedSpread]) -> matplotlib.figure.Figure:
         axis = figure.subplots()
         for i, s in enumerate(timed):
             times = [1 + k / PER_STEP for k in range(len(s.curve))]
-            half = _interval(len(s.results))
+            half = half_interval(len(s.results))
             low, high = ([m + sign * half * d for m, d in s.curve] for sign in (-1, 1))
             axis.plot(times, [m for m, _ in s.curve], label=s.label, **_look(i))
             axis.fill_between(times, low, high, color=COLOURS[i % len(COLOURS)], alpha=0.15, linewidth=0)
@@ -78,16 +79,6 @@ def spread_figure(spreads: Sequence[TrainedSpread]) -> matplotlib.figure.Figure:
 def plot_spread(spreads: Sequence[TrainedSpread], path: str | Path) -> None:
     """Draw :func:`spread_figure`; the suffix of ``path`` chooses the format."""
     save(spread_figure(spreads), path)
-
-
-STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
-"""The 97.5 % point of Student's t with n − 1 degrees of freedom, by n."""
-
-
-def _interval(runs: int) -> float:
-    """Half of the 95 % interval of a mean over so many runs, in standard deviations."""
-    more = runs - 1
-    return STUDENT.get(runs, 1.96 + 2.4 / more + 2.8 / more**2) / runs**0.5  # right to 0.001 above ten
 
 
 def _look(place: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .spread import differ_in_seed, mean_and_deviation
+from .spread import differ_in_seed, half_interval, mean_and_deviation
 from .trained import Study, Trained
 
 MeanAndDeviation = tuple[float, float]
@@ -66,3 +66,40 @@ def _over(runs: Sequence[Trained]) -> TrainedSpread:
         one.label, [r.accuracy for r in runs], each(lambda r: r.running), spread, each(lambda r: r.curve), values,
         tuple(runs),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far one network is ahead of another with the same seeds, run by run: means, and half of their 95 % intervals.
+
+    A difference whose half interval is larger may be none.
+
+    :param label: of the network. :param accuracy: points of top-1 after all steps. :param first: after one step.
+    :param spread: of the accuracies of single steps, in points.
+    """
+
+    label: str
+    accuracy: MeanAndDeviation
+    first: MeanAndDeviation
+    spread: MeanAndDeviation
+
+
+def leads(spreads: Sequence[TrainedSpread], label: str) -> list[Lead]:
+    """Every other network compared with one, paired by runs, by Student's t.
+
+    :param label: of the network that they are compared with.
+    :raises ValueError: if there is none of that label.
+    """
+    found = [s for s in spreads if s.label == label]
+    if not found:
+        raise ValueError(f"leads got {label!r}, expected one of {', '.join(repr(s.label) for s in spreads)}.")
+
+    def paired(one: TrainedSpread, of: Callable[[Trained], float]) -> MeanAndDeviation:
+        pairs = zip(one.results, found[0].results, strict=True)
+        mean, deviation = mean_and_deviation([of(a) - of(b) for a, b in pairs])
+        return mean, deviation * half_interval(len(one.results))
+
+    return [
+        Lead(s.label, paired(s, lambda r: r.accuracy), paired(s, lambda r: r.running[0]), paired(s, lambda r: r.spread))
+        for s in spreads if s is not found[0]
+    ]  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..measure.study_spread import TrainedSpread
+from ..measure.study_spread import TrainedSpread, leads
 from ..measure.trained import Study
 from ..recipes.training import STUDY
 from .study_page import shown_steps, write_study_page
@@ -95,3 +95,14 @@ def spread_tables(spreads: Sequence[TrainedSpread]) -> str:
         reached = [s.time_for(level) for level in levels]
         times.append([s.label, *(plus_minus(t) if math.isfinite(t[0]) else "–" for t in reached)])
     return f"{markdown(rows)}\n\n{markdown(times)}"
+
+
+def leads_table(spreads: Sequence[TrainedSpread], label: str) -> str:
+    """Markdown: how far each network is ahead of one, and whether runs of other seeds would say so."""
+    rows = [[f"ahead of “{label}” by", "after all steps", "after one", "spread"]]
+    rows += [[one.label, *(_lead(*x) for x in (one.accuracy, one.first, one.spread))] for one in leads(spreads, label)]
+    return markdown(rows)
+
+
+def _lead(mean: float, half: float) -> str:
+    return f"{mean:+.2f} ± {half:.2f}" + (" *" if abs(mean) > half else "")
