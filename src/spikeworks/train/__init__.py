@@ -10,7 +10,9 @@ from .distill import student as student
 from .distill import teach as teach
 from .early import Exit as Exit
 from .early import early_exits as early_exits
+from .evaluate import Score as Score
 from .evaluate import accuracy as accuracy
+from .evaluate import top1 as top1
 from .fewer_frames import frame_window as frame_window
 from .fewer_frames import rebin as rebin
 from .fit import fit as fit

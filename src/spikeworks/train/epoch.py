@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import Augment, Data
-from .evaluate import decided, ready
+from .evaluate import Score, ready, summed
 from .objective import Loss, OfBatch
 from .run import Run
 
@@ -20,9 +20,9 @@ place of forward and backward pass, e.g. :class:`~spikeworks.train.SLTT`."""
 
 def train_epoch(
     run: Run, train: Data, augment: Augment | None, number: int, objective: Loss | OfBatch,
-    rule: Rule | None = None,
+    score: Score, rule: Rule | None = None,
 ) -> tuple[float, float]:  # fmt: skip
-    """Train for one epoch: mean loss, and accuracy on the batches as they came, in percent.
+    """Train for one epoch: mean loss, and mean score of the batches as they came.
 
     The run's generator is drawn from alike in every process: the order, and a seed. From the seed and a process's
     number come what dropout draws there and, where there are several processes, augmentation.
@@ -35,26 +35,26 @@ def train_epoch(
         torch.manual_seed(seed)
         order = torch.randperm(len(train.y), generator=run.generator)
         draw = run.generator if run.team.size == 1 else torch.Generator().manual_seed(2**62 + seed)
-        return _epoch(run, train, order, augment, draw, number, objective, rule)
+        return _epoch(run, train, order, augment, draw, number, objective, score, rule)
 
 
 def _epoch(
     run: Run, train: Data, order: Tensor, augment: Augment | None, draw: torch.Generator, number: int,
-    objective: Loss | OfBatch, rule: Rule | None,
+    objective: Loss | OfBatch, score: Score, rule: Rule | None,
 ) -> tuple[float, float]:  # fmt: skip
     team, plan, optimiser, network, device = run.team, run.plan, run.optimiser, run.team.network, run.team.device
     network.train()
     parts = order.split(plan.batch)
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts = parts[:-1]  # batch normalisation has no variance over one sample
-    total, right = 0.0, 0
+    total, scored = 0.0, 0.0
     for i, index in enumerate(parts):
         for group in optimiser.param_groups:
             group["lr"] = plan.rate_at(number - 1 + i / len(parts))
         optimiser.zero_grad(set_to_none=True)
         for j, part in enumerate(chunks := index.tensor_split(_parts(index, plan.accumulate))):
             mine, count = team.share(part)
-            x, y = train.x[mine], train.y[mine].long().to(device)
+            x, y = train.x[mine], (train.y[mine].long() if train.classes else train.y[mine]).to(device)
             x = ready(train.prepare(augment(x, draw) if augment else x), device)
             loss_of = objective.of(x) if isinstance(objective, OfBatch) else objective
             weight = team.size * count / len(index)  # a team's gradient is its members' mean
@@ -64,16 +64,17 @@ def _epoch(
                 else:
                     with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
                         logits = team.module(x)
-                    if number == 1 and i == 0:
+                    if number == 1 and i == 0 and train.classes:
                         _check_outputs(logits, train)
-                    loss = loss_of(logits.float() if logits.dim() == 3 else logits.float().unsqueeze(0), y)
-                (summed,) = team.sums(float(loss.detach()) * count)  # of all processes, so that all stop as one
-                if not math.isfinite(summed):
-                    _stop(run, f"a loss of {summed / len(part)}", number)
+                    timed = logits.dim() == 3 or not train.classes  # an answer that is no class stays as it is
+                    loss = loss_of(logits.float() if timed else logits.float().unsqueeze(0), y)
+                (lost,) = team.sums(float(loss.detach()) * count)  # of all processes, so that all stop as one
+                if not math.isfinite(lost):
+                    _stop(run, f"a loss of {lost / len(part)}", number)
                 if rule is None:
                     (loss * weight).backward()
-            total += summed
-            right += int((decided(logits.detach())[:count].argmax(-1) == y[:count]).sum())
+            total += lost
+            scored += summed(score, logits.detach(), y, count)
         if plan.clip:
             team.clip(plan.clip)
         optimiser.step()
@@ -82,7 +83,7 @@ def _epoch(
     if not team.finite():  # the last step's doing: no loss has told
         _stop(run, "weights that are not finite", number)
     seen = sum(map(len, parts))
-    return total / seen, 100.0 * team.sums(right)[0] / seen
+    return total / seen, team.sums(scored)[0] / seen
 
 
 def _parts(index: Tensor, wanted: int) -> int:

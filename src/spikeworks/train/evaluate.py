@@ -1,6 +1,8 @@
-"""How often a network is right, on data."""
+"""How good a network's answers are, on data."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -8,27 +10,49 @@ from torch import Tensor, nn
 from .data import Data
 from .parallel import Team
 
+Score = Callable[[Tensor, Tensor], Tensor]
+"""``score(answers, y)`` → a number for each sample ``[B]``, the larger the better."""
+
+
+def top1(answers: Tensor, y_B: Tensor) -> Tensor:
+    """100 where the class of the largest logit, or of the largest mean over time, is right, else 0: ``[B]``."""
+    return 100.0 * (decided(answers).argmax(-1) == y_B)
+
 
 def accuracy(network: nn.Module, data: Data, batch: int = 256) -> float:
     """Top-1 accuracy in percent, in eval mode; every module's mode is put back."""
-    return shared_accuracy(Team(network), data, batch)
+    return shared_score(Team(network), data, batch, top1)
 
 
 @torch.no_grad()
-def shared_accuracy(team: Team, data: Data, batch: int) -> float:
-    """:func:`accuracy` of a team's network; each process looks at its share of every batch."""
-    network, right = team.network, 0
+def shared_score(team: Team, data: Data, batch: int, score: Score) -> float:
+    """The mean score of a team's network, in eval mode; each process looks at its share of every batch."""
+    network, total = team.network, 0.0
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
         for index in torch.arange(len(data.y)).split(batch):
             mine, count = team.share(index)
-            logits = decided(network(ready(data.prepare(data.x[mine]), team.device)))[:count]
-            right += int((logits.argmax(-1) == data.y[mine[:count]].to(team.device)).sum())
+            answers = network(ready(data.prepare(data.x[mine]), team.device))
+            total += summed(score, answers, data.y[mine].to(team.device), count)
     finally:
         for module, mode in modes:
             module.training = mode
-    return 100.0 * team.sums(right)[0] / len(data.y)
+    return team.sums(total)[0] / len(data.y)
+
+
+def summed(score: Score, answers: Tensor, y: Tensor, count: int) -> float:
+    """The score of the first ``count`` samples of a batch together.
+
+    :raises ValueError: unless there is a number for each sample.
+    """
+    each = score(answers, y)
+    if each.shape != y.shape[:1]:
+        raise ValueError(
+            f"score gave {tuple(each.shape)} for {len(y)} samples, expected a number for each; take means over the "
+            "rest."
+        )
+    return float(each[:count].double().sum())
 
 
 def decided(logits: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The loop: a classifier, deep or spiking, trained on tensors; the weights best on validation are kept, or the last."""
+"""The loop: a network, deep or spiking, trained on tensors; the weights best on validation are kept, or the last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .best import drop_others, keep_epoch
 from .data import Augment, Data
 from .epoch import Rule, train_epoch
-from .evaluate import ready, shared_accuracy
+from .evaluate import Score, ready, shared_score, top1
 from .history import Epoch
 from .log import Log, logs_of
 from .monitor import Activity, Monitor, activity, spiking
@@ -30,6 +30,7 @@ def fit(
     checkpoint: str | Path | None = None, objective: Loss | OfBatch | None = None,
     log: str | Path | Log | Sequence[str | Path | Log] | None = None,
     *, keep_best: int = 0, monitor: Monitor | None = None, parallel: Parallel | None = None, rule: Rule | None = None,
+    score: Score = top1,
 ) -> list[Epoch]:  # fmt: skip
     """Train in place and leave the network with the weights that did best on validation (or the last), in eval mode.
 
@@ -60,6 +61,8 @@ def fit(
         mean over processes. Process 0 writes checkpoint and logs and calls ``progress`` and the monitor's ``tell``.
     :param rule: what gradients come from in place of back-propagation through time, e.g.
         :class:`~spikeworks.train.OTTT`; in one process.
+    :param score: how good answers are, see :data:`~spikeworks.train.Score`; default: top-1 in percent. Needed, with an
+        objective, where ``train.y`` are no class numbers: both then see answers as the network gives them.
     :returns: one :class:`Epoch` per epoch; :func:`~spikeworks.train.summary` reads best and last from it.
     :raises ValueError: for labels the network has no output for, a checkpoint of another network or run, or a loss that
         is no longer finite. :raises OSError: if a file cannot be written.
@@ -68,6 +71,11 @@ def fit(
         raise ValueError(
             f"fit got keep_best={keep_best} and checkpoint={checkpoint}, expected a number from 0, and a checkpoint to "
             "keep files beside; pass both."
+        )
+    if not train.classes and (objective is None or score is top1 or rule is not None):
+        raise ValueError(
+            f"fit got answers {tuple(train.y.shape)} of {train.y.dtype}, expected an objective and a score that take "
+            "such, and no rule; pass objective= and score=, or class numbers as y."
         )
     if rule is not None and parallel is not None:
         raise ValueError(
@@ -83,7 +91,7 @@ def fit(
     run = Run(team, plan, generator)
     try:
         generator.set_state(team.lead(came))
-        run.identify(objective, train, validation, checkpoint is not None, rule)
+        run.identify(objective, train, validation, checkpoint is not None, rule, None if score is top1 else score)
         _resume(checkpoint, run, keep_best)
         for each in logs:
             each.open(run.name(checkpoint), run.identity, run.history)
@@ -91,10 +99,10 @@ def fit(
         loss_of = objective or MeanCE(plan.smoothing)
         for number in range(len(run.history) + 1, plan.epochs + 1):
             begin = time.perf_counter()
-            loss, right = train_epoch(run, train, augment, number, loss_of, rule)
+            loss, right = train_epoch(run, train, augment, number, loss_of, score, rule)
             trained = copied(team.network)
             with run.average.inside(team.network):
-                reached = shared_accuracy(team, validation, plan.batch)
+                reached = shared_score(team, validation, plan.batch, score)
                 judged = copied(team.network) if plan.average else trained
                 seen = _look(monitor, team, validation, number)
             epoch = Epoch(number, plan.epochs, loss, right, reached, time.perf_counter() - begin, seen)

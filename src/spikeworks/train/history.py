@@ -10,8 +10,10 @@ from .monitor import Activity
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch: its number from 1, mean training loss, accuracies in percent, wall time in seconds.
+    """One epoch: its number from 1, mean training loss, wall time in seconds.
 
+    :param accuracy: on training batches as they came, in percent, or the score that ``fit`` was given.
+    :param validation: the same on validation.
     :param activity: spiking layer → what a :class:`~spikeworks.train.Monitor` saw after this epoch, if one looked.
     """
 

@@ -38,14 +38,15 @@ class Run:
         """The weights after the last whole epoch, as training goes on with them."""
 
     def identify(
-        self, objective: Any, train: Data, validation: Data, thoroughly: bool, rule: Any = None
+        self, objective: Any, train: Data, validation: Data, thoroughly: bool, rule: Any = None,
+        score: Any = None,
     ) -> None:  # fmt: skip
         """Set :attr:`identity`, before anything is drawn, and see that it is the same in every process.
 
         :param thoroughly: by data and seed, too, which takes a moment.
         :raises ValueError: if another process has another plan, seed or other data.
         """
-        chosen = {"objective": objective, "rule": rule}
+        chosen = {"objective": objective, "rule": rule, "score": score}
         self.identity = dict(vars(self.plan)) | {k: _words(v) for k, v in chosen.items() if v is not None}
         if thoroughly or self.team.size > 1:
             data = fingerprint(train.x, train.y, validation.x, validation.y)
