@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from .container import Container as Container
+from .container import SpikeWriter as SpikeWriter
+from .container import check as check
+from .container import open_container as open_container
+from .container import write_container as write_container
 from .estimate import TFI as TFI
 from .estimate import TFP as TFP
 from .estimate import Estimator as Estimator
@@ -14,6 +19,14 @@ from .layout import Layout as Layout
 from .layout import headed as headed
 from .layout import pack as pack
 from .layout import unpack as unpack
+from .live import Block as Block
+from .live import Hub as Hub
+from .live import Reconstruct as Reconstruct
+from .live import Record as Record
+from .live import Replay as Replay
+from .live import Source as Source
+from .live import listen as listen
+from .live import sender as sender
 from .stream import RATE as RATE
 from .stream import Frames as Frames
 from .stream import SpikeStream as SpikeStream
