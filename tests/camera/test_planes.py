@@ -41,16 +41,23 @@ def test_counts(height: int, width: int, frames: int, window: int) -> None:
 
 @pytest.mark.parametrize(("height", "width", "frames"), SIZES)
 @pytest.mark.parametrize("reach", [1, 2, 9, 255, 256, 1000])
-def test_intervals(height: int, width: int, frames: int, reach: int) -> None:
+@pytest.mark.parametrize("place", [1, 2, 4])
+def test_ages_and_intervals(height: int, width: int, frames: int, reach: int, place: int) -> None:
     cells, packed = _cells(height, width, frames)
-    expected = np.zeros_like(cells)
+    none = 255 if reach < 256 else 65535
+    expected = np.full((2, *cells.shape), [[[none]], [[0]]])
     for t in range(frames):
         for cell in range(cells.shape[1]):
-            ends = np.flatnonzero(cells[max(0, t + 1 - reach) : t + 1, cell])[-2:]
-            expected[t, cell] = ends[1] - ends[0] if len(ends) == 2 else 0
-    intervals = planes.Intervals(packed.shape[1], reach)
-    assert np.array_equal(np.concatenate([intervals.push(packed[:3]), intervals.push(packed[3:])]), expected)
-    assert np.array_equal(planes.Intervals(packed.shape[1], reach, threads=2).push(packed, 7, 3), expected[2::7])
+            start = max(0, t + 1 - reach)
+            ends = start + np.flatnonzero(cells[start : t + 1, cell])
+            if len(ends) >= place:
+                expected[:, t, cell] = t - ends[-place], ends[-1] - ends[-place]
+    for make, wanted in zip((planes.Ages, planes.Intervals), expected, strict=True):
+        counter = make(packed.shape[1], reach, place)
+        assert np.array_equal(np.concatenate([counter.push(packed[:3]), counter.push(packed[3:])]), wanted)
+        assert np.array_equal(make(packed.shape[1], reach, place, threads=2).push(packed, 7, 3), wanted[2::7])
+        backwards = make(packed.shape[1], reach, place).push(packed[::-1])
+        assert np.array_equal(backwards, make(packed.shape[1], reach, place).push(packed[::-1].copy()))
 
 
 @pytest.mark.parametrize(("height", "width", "frames"), SIZES)

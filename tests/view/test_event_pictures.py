@@ -12,6 +12,7 @@ from PIL import Image
 from events.damaged import stream
 from spikeworks.events import EventStream
 from spikeworks.view import events as view
+from spikeworks.view import film
 
 
 def test_a_pixel_says_which_sign_had_more() -> None:
@@ -89,10 +90,10 @@ def test_what_cannot_be_drawn_leaves_no_file(tmp_path: Path, monkeypatch: pytest
     ):
         with pytest.raises(ValueError, match=words):
             view.animate(windows, tmp_path / name, fps)
-    monkeypatch.setattr(view, "LARGEST", 100_000)
+    monkeypatch.setattr(film, "LARGEST", 100_000)
     with pytest.raises(ValueError, match=r"more than 3 pictures of 247×133 takes too much memory"):
         view.animate([s] * 4, tmp_path / "a.gif")
-    monkeypatch.setattr(view, "MOST", 3)
-    with pytest.raises(ValueError, match="more than 3 windows"):
+    monkeypatch.setattr(film, "MOST", 3)
+    with pytest.raises(ValueError, match="more than 3 pictures, expected"):
         view.animate([s] * 4, tmp_path / "a.png")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Light from spikes: what every estimator is, and the two plainest.
+"""Light from spikes: what every estimator is, and the plainest.
 
 Light is told in spikes per frame, 0 to 1, as float32: a pixel whose charge reaches the threshold ``r`` times per frame
 fires at the rate ``r``; times :attr:`.SpikeStream.rate` it is in Hz. One convention for time holds everywhere: frame
@@ -15,11 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import planes
+from . import planes, running
 from .stream import SpikeStream
-
-BLOCK = 64
-"""Frames that a running estimator goes through at once: what it hands on then stays in the cache."""
 
 
 class Image(NamedTuple):
@@ -116,7 +113,14 @@ class Estimator(ABC):
 def image(stream: SpikeStream, light: NDArray[Any], valid: NDArray[Any]) -> Image:
     """Numbers of stored cells as an image of the stream's picture: contiguous, the light 0 where it is not valid."""
     seen = np.ascontiguousarray(stream.picture(valid), bool)
-    return Image(np.where(seen, stream.picture(light), 0).astype(np.float32), seen)
+    shown = np.where(seen, stream.picture(light), np.float32(0))
+    return Image(np.ascontiguousarray(shown, np.float32), seen)
+
+
+def ratio(count: NDArray[Any] | int, frames: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Light of so many intervals that take so many frames together; valid where these are not 0."""
+    some = np.maximum(frames, frames.dtype.type(1)).astype(np.float32)
+    return np.divide(count, some, dtype=np.float32, casting="unsafe"), frames > 0
 
 
 def grey(found: Image, white: float = 1.0, gamma: float = 1.0) -> NDArray[np.uint8]:
@@ -165,66 +169,6 @@ class TFP(Estimator):
         return counts / np.float32(len(packed)), np.full(counts.shape, len(packed) == self.window)
 
     def _running(self, stream: SpikeStream, frames: range) -> Iterator[tuple[int, Image]]:
-        counts, wait, due = planes.Counts(stream.layout.size, self.window), frames.start + self.after + 1, iter(frames)
-        for block in stream.blocks(BLOCK):
-            for count in counts.push(block.packed(), frames.step, wait):
-                yield next(due), image(stream, count / np.float32(self.window), np.ones(count.shape, bool))
-            wait = planes.carried(len(block), frames.step, wait)
-
-
-@dataclass(frozen=True)
-class TFI(Estimator):
-    """Texture from interval: one over the frames from one spike to the next.
-
-    Sharp where things move, and coarse where it is bright: the intervals of 1, 2 and 3 frames are the rates 1, ½ and ⅓.
-    Zhu et al., ICME 2019.
-
-    :param reach: frames looked at on each side of t, which is itself among those before it, 1 to 65535. Where the
-        spikes of an interval are not among them, the image is not valid.
-    :param causal: the last interval that is over at t, of spikes ``a < b ≤ t``, instead of the one that t is in.
-    :raises ValueError: for a reach out of range.
-    """
-
-    reach: int = 255
-    causal: bool = False
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.reach <= planes.WIDEST:
-            raise ValueError(f"TFI got reach={self.reach}, expected 1 to {planes.WIDEST} frames.")
-
-    @property
-    def before(self) -> int:
-        """Frames in front of t."""
-        return self.reach - 1
-
-    @property
-    def after(self) -> int:
-        """Frames behind t."""
-        return 0 if self.causal else self.reach
-
-    def frames(self, stream: SpikeStream) -> range:
-        """All of them: where an interval is not over, the image is not valid."""
-        return range(len(stream))
-
-    def estimate(self, packed: NDArray[np.uint8], at: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """One over the interval."""
-        back = planes.nearest(packed[: at + 1], 2 if self.causal else 1).astype(np.int32)
-        if self.causal:
-            return _rate(np.where(back[1] > 0, back[1] - back[0], 0))
-        forth = planes.nearest(packed[at + 1 :][::-1])[0].astype(np.int32)
-        return _rate(np.where((back[0] > 0) & (forth > 0), back[0] + forth - 1, 0))
-
-    def _running(self, stream: SpikeStream, frames: range) -> Iterator[tuple[int, Image]]:
-        if not self.causal:
-            yield from super()._running(stream, frames)
-            return
-        intervals, wait, due = planes.Intervals(stream.layout.size, self.reach), frames.start + 1, iter(frames)
-        for block in stream.blocks(BLOCK):
-            for found in intervals.push(block.packed(), frames.step, wait):
-                yield next(due), image(stream, *_rate(found))
-            wait = planes.carried(len(block), frames.step, wait)
-
-
-def _rate(intervals: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    valid = intervals > 0
-    return np.divide(np.float32(1), intervals, out=np.zeros(intervals.shape, np.float32), where=valid), valid
+        counts = planes.Counts(stream.layout.size, self.window)
+        for t, count in zip(frames, running.past(stream, frames, counts, self.after), strict=True):
+            yield t, image(stream, count / np.float32(self.window), np.ones(count.shape, bool))

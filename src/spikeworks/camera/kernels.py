@@ -14,11 +14,11 @@ from ..neurons import native
 
 BLOCK = 512
 """Bytes of a frame, of eight cells each, that are gone through at once."""
-FIELDS = ("packed", "frames", "stride", "bytes", "old", "state", "more", "out", "step", "phase", "rows", "number")
+FIELDS = ("packed", "frames", "stride", "bytes", "old", "state", "out", "step", "phase", "rows", "number")
 """What a kernel is given; addresses, and whole numbers.
 
 ``packed``: the first frame; ``stride``: bytes from one to the next; ``bytes``: of a frame; ``old``: the frame that
-leaves the window as the first one enters; ``state``, ``more``: of each cell; ``out``: ``[rows, cells]``, a row for each
+leaves the window as the first one enters; ``state``: of each cell; ``out``: ``[rows, cells]``, a row for each
 ``step``-th frame, the first after ``phase``; ``number``: of the first frame.
 """
 
@@ -36,25 +36,26 @@ def count(bits: int, leaving: bool) -> str:
     return _kernel(bits, step, lambda k, at: at.read("state"))
 
 
-def interval(bits: int) -> str:
-    """``more`` is the last interval that is over at each cell, ``state`` the frames since the spike that ended it.
+def ages(bits: int, places: int, between: bool) -> str:
+    """``state`` ``[places, cells]``: frames since the last spikes, the last first; they stay at the largest number.
 
-    Numbers stay at the largest once they reach it; an interval that did, or that nothing began, is 0. Shown are those
-    whose spikes are both among the last ``number`` frames, others as 0.
+    Shown is the last place's age, the largest number if it is not below ``number``; ``between``: the frames from that
+    spike to the last, then 0 if there is none.
     """
 
     def step(k: Sheet, at: _At) -> None:
-        c = k.code
-        fires, age = at.mask("packed"), at.more(at.read("state"), at.one)
-        known = c(f"icmp ne {at.kind} {age}, splat (i{bits} -1)")
-        ended = at.select(known, age, "zeroinitializer")
-        at.write("more", at.select(fires, ended, at.read("more")))
-        at.write("state", at.select(fires, "zeroinitializer", age))
+        fires, here = at.mask("packed"), "zeroinitializer"
+        for place in range(places):
+            age = at.more(at.read("state", place), at.one)
+            at.write("state", at.select(fires, here, age), place)
+            here = age
 
     def shown(k: Sheet, at: _At) -> str:
-        last, reach = at.read("more"), k.splat(f"i{bits}", k.code(f"trunc i64 {k['number']} to i{bits}"), at.lanes)
-        near = k.code(f"icmp ult {at.kind} {at.more(last, at.read('state'))}, {reach}")
-        return at.select(near, last, "zeroinitializer")
+        first, reach = at.read("state", places - 1), k.code(f"trunc i64 {k['number']} to i{bits}")
+        near = k.code(f"icmp ult {at.kind} {first}, {k.splat(f'i{bits}', reach, at.lanes)}")
+        if not between:
+            return at.select(near, first, f"splat (i{bits} -1)")
+        return at.select(near, k.code(f"sub {at.kind} {first}, {at.read('state')}"), "zeroinitializer")
 
     return _kernel(bits, step, shown)
 
@@ -122,7 +123,7 @@ def _kernel(bits: int, step: Callable[[Sheet, _At], None], shown: Callable[[Shee
     """The module that takes a step for all cells of each frame, and writes out what is ``shown`` of those due."""
     k = Sheet(FIELDS)
     c = k.code
-    bases = {name: k.pointer(name) for name in ("packed", "old", "state", "more", "out")}
+    bases = {name: k.pointer(name) for name in ("packed", "old", "state", "out")}
     blocks = c.integer("sdiv", c.integer("add", k["bytes"], BLOCK - 1), BLOCK)
     first, last, _ = k.share(blocks)
     wide = 512 // bits  # cells in a vector

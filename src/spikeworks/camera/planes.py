@@ -73,43 +73,66 @@ class Counts:
                 row += 1
 
 
-class Intervals:
-    """The last interval that is over at each cell, if its spikes are among the last ``reach`` frames.
+class Ages:
+    """Frames since the ``place``-th last spike of each cell, if that is among the last ``reach`` frames.
 
-    :param size: bytes of a frame. :param reach: frames, 1 to 65535. :param threads: that a block is shared among.
-    :raises ValueError: for a reach out of range.
+    :param size: bytes of a frame. :param reach: frames, 1 to 65535. :param place: 1: the last spike, 2: the one before
+        it … :param threads: that a block is shared among.
+    :raises ValueError: for a reach out of range, or no place.
     """
 
-    def __init__(self, size: int, reach: int = 255, threads: int = 1) -> None:
-        if not 1 <= reach <= WIDEST:
-            raise ValueError(f"Intervals got reach={reach}, expected 1 to {WIDEST} frames.")
+    between = False
+
+    def __init__(self, size: int, reach: int = 255, place: int = 1, threads: int = 1) -> None:
+        if not 1 <= reach <= WIDEST or place < 1:
+            raise ValueError(
+                f"{type(self).__name__} got reach={reach}, place={place}, expected 1 to {WIDEST} frames, at least 1."
+            )
         dtype = np.uint8 if reach < 256 else np.uint16
-        self.reach, self.threads = reach, threads
-        self.age, self.last = np.full(size * 8, np.iinfo(dtype).max, dtype), np.zeros(size * 8, dtype)
+        self.reach, self.threads, self.none = reach, threads, np.iinfo(dtype).max
+        self.ages = np.full((place, size * 8), self.none, dtype)
 
     def push(self, packed: NDArray[np.uint8], step: int = 1, phase: int | None = None) -> NDArray[Any]:
-        """Go through more frames: the intervals at each ``step``-th of them, see :meth:`Counts.push`.
+        """Go through more frames: the ages at each ``step``-th of them, see :meth:`Counts.push`.
 
-        :returns: ``[rows, 8·size]`` of uint8, of uint16 for a reach above 255; 0: none.
+        :returns: ``[rows, 8·size]`` of uint8, of uint16 for a reach above 255; the largest number: none.
         """
         phase = step if phase is None else phase
-        packed = np.ascontiguousarray(packed)
-        out = np.empty((_rows(len(packed), step, phase), self.age.size), self.age.dtype)
+        packed = packed if packed.strides[1] == 1 else np.ascontiguousarray(packed)
+        ages = self.ages
+        out = np.empty((_rows(len(packed), step, phase), ages.shape[1]), ages.dtype)
         if len(packed) and (kernels := _kernels()) is not None:
-            fields = _fields(packed, self.age, out, step, phase)
-            fields |= {"more": _address(self.last), "number": self.reach}
-            kernels.run(kernels.interval, (self.age.itemsize * 8,), fields, self.threads)
+            fields = _fields(packed, ages, out, step, phase) | {"number": self.reach}
+            kernels.run(kernels.ages, (ages.itemsize * 8, len(ages), self.between), fields, self.threads)
             return out
-        row, most = 0, np.iinfo(self.age.dtype).max
+        row = 0
         for k in range(len(packed)):
             fires = unpack(packed[k]) > 0
-            self.age += self.age < most
-            self.last[fires] = np.where(self.age[fires] < most, self.age[fires], 0)
-            self.age[fires] = 0
+            ages += ages < self.none
+            ages[1:, fires] = ages[:-1, fires]
+            ages[0, fires] = 0
             if _due(k, step, phase):
-                out[row] = np.where(self.last.astype(np.int32) + self.age < self.reach, self.last, 0)
+                out[row] = self._shown(ages[-1] < self.reach)
                 row += 1
         return out
+
+    def _shown(self, near: NDArray[np.bool_]) -> NDArray[Any]:
+        return np.where(near, self.ages[-1], self.none)
+
+
+class Intervals(Ages):
+    """The last ``place − 1`` intervals of each cell that are over, together, if their spikes are among the last frames.
+
+    As :class:`Ages`, with place 2 or more, the interval that was over last; 0: none.
+    """
+
+    between = True
+
+    def __init__(self, size: int, reach: int = 255, place: int = 2, threads: int = 1) -> None:
+        super().__init__(size, reach, place, threads)
+
+    def _shown(self, near: NDArray[np.bool_]) -> NDArray[Any]:
+        return np.where(near, self.ages[-1] - self.ages[0], 0)
 
 
 def nearest(packed: NDArray[np.uint8], places: int = 1, threads: int = 1) -> NDArray[np.uint16]:

@@ -21,6 +21,8 @@ from .energy import energies as energies
 from .energy import fan_out as fan_out
 from .figures import plot as plot
 from .figures import report_figures as report_figures
+from .images import psnr as psnr
+from .images import ssim as ssim
 from .record import record as record
 from .result import LayerResult as LayerResult
 from .result import MethodResult as MethodResult
