@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import planes
-from ..estimate import TFI, TFP, Estimator, Image, image
+from ..estimate import TFP, Estimator, Image, image
+from ..intervals import TFI
 from .source import Block
 
 Found = tuple[NDArray[Any], NDArray[Any]]
@@ -80,7 +81,7 @@ class _Timed:
     """Causal TFI: the age of each cell."""
 
     def __init__(self, tfi: TFI, size: int, every: int, threads: int) -> None:
-        self.intervals, self.every, self.due, self.wait = planes.Intervals(size, tfi.reach, threads), every, 0, 1
+        self.intervals, self.every, self.due, self.wait = planes.Intervals(size, tfi.reach, threads=threads), every, 0, 1
 
     def push(self, packed: NDArray[np.uint8]) -> Iterator[tuple[int, Found]]:
         for found in self.intervals.push(packed, self.every, self.wait):
