@@ -15,7 +15,7 @@ SIZES = [(7, 9, 60), (13, 37, 400), (1, 1, 5), (64, 8, 300)]
 @pytest.fixture(params=["compiled", "numpy"], autouse=True)
 def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "numpy":
-        monkeypatch.setattr(planes, "_kernels", lambda: None)
+        monkeypatch.setattr(planes, "compiled", lambda: None)
 
 
 def _cells(height: int, width: int, frames: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:

@@ -58,9 +58,9 @@ class Counts:
     ) -> None:
         if not len(new):
             return
-        if (kernels := _kernels()) is not None:
+        if (kernels := compiled()) is not None:
             fields = _fields(new, self.state, out, step, phase)
-            fields |= {"old": 0 if old is None else _address(old)}
+            fields |= {"old": 0 if old is None else address(old)}
             kernels.run(kernels.count, (self.state.itemsize * 8, old is not None), fields, self.threads)
             return
         row = 0
@@ -101,7 +101,7 @@ class Ages:
         packed = packed if packed.strides[1] == 1 else np.ascontiguousarray(packed)
         ages = self.ages
         out = np.empty((_rows(len(packed), step, phase), ages.shape[1]), ages.dtype)
-        if len(packed) and (kernels := _kernels()) is not None:
+        if len(packed) and (kernels := compiled()) is not None:
             fields = _fields(packed, ages, out, step, phase) | {"number": self.reach}
             kernels.run(kernels.ages, (ages.itemsize * 8, len(ages), self.between), fields, self.threads)
             return out
@@ -150,7 +150,7 @@ def nearest(packed: NDArray[np.uint8], places: int = 1, threads: int = 1) -> NDA
     found = np.zeros((places, size * 8), np.uint16)
     if not len(packed):
         return found
-    if (kernels := _kernels()) is not None:
+    if (kernels := compiled()) is not None:
         if packed.strides[1] != 1:
             packed = np.ascontiguousarray(packed)
         fields = _fields(packed, found, found[:0], 1, 1) | {"number": len(packed)}
@@ -189,16 +189,18 @@ def carried(frames: int, step: int, phase: int) -> int:
 
 def _fields(packed: NDArray[np.uint8], state: NDArray[Any], out: NDArray[Any], step: int, phase: int) -> dict[str, int]:
     return {
-        "packed": _address(packed), "frames": len(packed), "stride": packed.strides[0], "bytes": packed.shape[1],
-        "state": _address(state), "out": _address(out), "step": step, "phase": phase, "rows": len(out),
+        "packed": address(packed), "frames": len(packed), "stride": packed.strides[0], "bytes": packed.shape[1],
+        "state": address(state), "out": address(out), "step": step, "phase": phase, "rows": len(out),
     }  # fmt: skip
 
 
-def _address(array: NDArray[Any]) -> int:
+def address(array: NDArray[Any]) -> int:
+    """Where an array's first number is."""
     return int(array.__array_interface__["data"][0])
 
 
-def _kernels() -> Any:
+def compiled() -> Any:
+    """:mod:`.kernels` where LLVM is usable, else ``None``."""
     from ..neurons import native
     from . import kernels  # which imports torch
 

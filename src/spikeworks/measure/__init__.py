@@ -31,5 +31,7 @@ from .spread import Spread as Spread
 from .spread import spread as spread
 from .store import load_report as load_report
 from .store import save_report as save_report
+from .tracking import TrackingScores as TrackingScores
+from .tracking import tracking_scores as tracking_scores
 from .watch import plot_neuron as plot_neuron
 from .watch import watch as watch

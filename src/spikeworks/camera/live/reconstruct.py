@@ -81,7 +81,12 @@ class _Timed:
     """Causal TFI: the age of each cell."""
 
     def __init__(self, tfi: TFI, size: int, every: int, threads: int) -> None:
-        self.intervals, self.every, self.due, self.wait = planes.Intervals(size, tfi.reach, threads=threads), every, 0, 1
+        self.intervals, self.every, self.due, self.wait = (
+            planes.Intervals(size, tfi.reach, threads=threads),
+            every,
+            0,
+            1,
+        )
 
     def push(self, packed: NDArray[np.uint8]) -> Iterator[tuple[int, Found]]:
         for found in self.intervals.push(packed, self.every, self.wait):
