@@ -6,7 +6,18 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import convert, events, machine, recipe, train
+from . import (
+    camera_images,
+    camera_live,
+    camera_simulate,
+    camera_track,
+    convert,
+    events,
+    machine,
+    recipe,
+    train,
+    view,
+)
 
 EXTRAS = {
     "cyclopts": "cli",
@@ -17,6 +28,8 @@ EXTRAS = {
     "PIL": "data",
     "av": "events",
     "h5py": "events",
+    "cv2": "camera",
+    "scipy": "camera",
     "joblib": "events",
     "lz4": "events",
     "zstandard": "events",
@@ -41,10 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )  # fmt: skip
         for command in COMMANDS:
             app.command(command)
-        inside = cyclopts.App("events", help=events.HELP, help_format="plaintext")
-        for command in events.COMMANDS:
-            inside.command(command)
-        app.command(inside)
+        for group, (words, modules) in GROUPS.items():
+            inside = cyclopts.App(group, help=words, help_format="plaintext")
+            for module in modules:
+                for command in module.COMMANDS:
+                    inside.command(command)
+            app.command(inside)
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         typed = list(sys.argv[1:] if arguments is None else arguments)
@@ -72,8 +87,17 @@ Start with: spikeworks demo
 
 COMMANDS = (
     recipe.demo, convert.convert, convert.analyse, recipe.recipe, train.train, train.evaluate, recipe.spread,
-    machine.bench, machine.info,
+    view.view, machine.bench, machine.info,
 )  # fmt: skip
+
+GROUPS = {
+    "camera": (
+        "Spike cameras: look into recordings, reconstruct, simulate, track, measure motion, live.",
+        (camera_images, camera_simulate, camera_track, camera_live),
+    ),
+    "events": (events.HELP, (events,)),
+}
+"""Commands of commands: name → help, and the modules whose commands they are."""
 
 
 def _version() -> str:
