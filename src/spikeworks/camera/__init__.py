@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import published as published
 from .attend import Attention as Attention
 from .calibrate import Calibration as Calibration
 from .calibrate import mean_light as mean_light
@@ -19,10 +20,13 @@ from .estimate import Image as Image
 from .estimate import grey as grey
 from .estimators import ESTIMATORS as ESTIMATORS
 from .files import open as open
+from .files import recognise as recognise
 from .files import write as write
 from .follow import Follower as Follower
 from .gate import LocalGate as LocalGate
 from .gate import MotionGate as MotionGate
+from .guess import Guess as Guess
+from .guess import guess as guess
 from .intervals import TFI as TFI
 from .intervals import KIntervals as KIntervals
 from .intervals import WindowIntervals as WindowIntervals
@@ -35,6 +39,9 @@ from .layout import unpack as unpack
 from .lights import Film as Film
 from .lights import Light as Light
 from .lights import still as still
+from .lists import event_blocks as event_blocks
+from .lists import from_events as from_events
+from .lists import to_events as to_events
 from .live import Block as Block
 from .live import Hub as Hub
 from .live import Reconstruct as Reconstruct
@@ -71,6 +78,8 @@ from .stream import RATE as RATE
 from .stream import Frames as Frames
 from .stream import SpikeStream as SpikeStream
 from .stream import Window as Window
+from .summary import Summary as Summary
+from .summary import summarise as summarise
 from .track import Track as Track
 from .track import Tracker as Tracker
 from .track import Tracks as Tracks

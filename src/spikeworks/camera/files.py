@@ -4,44 +4,97 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from ..disk import whole
-from .layout import Layout
-from .stream import BLOCK, RATE, SpikeStream
+from .formats import ALL, Format, Told
+from .formats.base import HEAD, ORDERS
+from .stream import SpikeStream
 
 
 def open(
-    path: str | Path, height: int | None = None, width: int | None = None, rate: float = RATE, flip: bool = True,
-    row: int | None = None,
+    path: str | Path, height: int | None = None, width: int | None = None, rate: float | None = None,
+    flip: bool | None = None, row: int | None = None, format: str | None = None, *, order: str | None = None,
+    partial: bool = False, check: bool = True,
 ) -> SpikeStream:  # fmt: skip
-    """A recording, memory-mapped: nothing is decoded yet.
+    """A recording, of which nothing is decoded yet; its format is told by its first bytes, or else by its suffix.
 
-    :param path: packed frames without a header (``.dat``). :param height: rows. :param width: columns.
-    :param rate: frames a second, Hz, which the file does not tell. :param flip: the lowest row is stored first.
-    :param row: cells of a stored row, if there are more than pixels; see :func:`~spikeworks.camera.headed`.
-    :raises ValueError: for a file that is absent, empty, or no whole number of frames.
+    What a file tells need not be said, and what is said must agree with it.
+
+    :param path: packed frames (``.dat``), a capture of the megapixel camera, arrays of NumPy (``.npy``, ``.npz``) or
+        HDF5 (``.h5``); see :mod:`spikeworks.camera.formats`. :param height: rows. :param width: columns.
+    :param rate: frames a second, Hz; where nobody says it, :data:`~spikeworks.camera.RATE`.
+    :param flip: the lowest row is stored first. Where nobody says it, so it is in packed frames, and not in others.
+    :param row: of packed frames: cells of a stored row, if there are more than pixels.
+    :param format: the format's name; ``"headed"``: packed frames with 16 cells behind each row.
+    :param order: of arrays: ``"THW"`` or ``"HWT"``; needed where the size does not tell which axis is time.
+    :param partial: read what is whole of a file that is cut off, or of a capture that goes out of step.
+    :param check: of packed frames: compare the size with what a few frames show, and refuse one that they contradict.
+    :raises ValueError: for a file that is absent, empty, foreign, cut off, or not of what is said.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} is not a file, expected a recording of a spike camera; check the path.")
-    if height is None or width is None:
-        raise ValueError(f"{path} does not tell the size of the sensor; pass height= and width=.")
-    layout, size = Layout(width, height, flip, row), path.stat().st_size
-    if size == 0 or size % layout.size:
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if not head:
+        raise ValueError(f"{path} is empty, expected a recording of a spike camera; copy it again.")
+    if order is not None and order not in ORDERS:
+        raise ValueError(f"open got order={order!r}, expected one of {', '.join(ORDERS)}.")
+    if (height is None) != (width is None):
+        raise ValueError(f"{path} got height={height}, width={width}, expected both or none.")
+    found = _named(format) if format is not None else _recognised(head, path)
+    for option, value in (("row", row), ("order", order), ("partial", partial or None)):
+        if value is not None and option not in found.options:
+            raise ValueError(f"{path} ({found.name}) got {option}={value!r}, which means nothing there; leave it out.")
+    return found.open(path, Told(height, width, rate, flip, row, order, partial, check))
+
+
+def write(path: str | Path, stream: SpikeStream, format: str | None = None) -> None:
+    """Write a stream, whole or not at all; what is read again shows the same pictures.
+
+    :param path: its suffix says the format: ``.dat`` (packed, the lowest row first, as cameras write it), ``.npz`` and
+        ``.npy`` (upright, time first), ``.h5`` (packed). ``.dat`` and ``.npy`` do not tell the size nor the rate.
+    :param format: the format's name, where the suffix does not say it.
+    :raises ValueError: for a format that cannot be written, or what it cannot hold; the file is left as it was.
+    """
+    path = Path(path)
+    chosen = _by_suffix(path) if format is None else _named(format)
+    if chosen.write is None:
+        can = ", ".join(f.name for f in ALL if f.write is not None)
+        raise ValueError(f"write got the format {chosen.name}, which is only read, expected one of {can}.")
+    with whole(path) as temporary:
+        chosen.write(temporary, stream)
+
+
+def recognise(path: str | Path) -> str:
+    """The name of a file's format.
+
+    :raises ValueError: for none that is known.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        return _recognised(file.read(HEAD), path).name
+
+
+def _named(name: str) -> Format:
+    found = next((f for f in ALL if f.name == name), None)
+    if found is None:
+        raise ValueError(f"format got {name!r}, expected one of {', '.join(f.name for f in ALL)}.")
+    return found
+
+
+def _by_suffix(path: Path) -> Format:
+    found = next((f for f in ALL if path.suffix.lower() in f.suffixes and f.write is not None), None)
+    if found is None:
+        known = ", ".join(f"{f.suffixes[0]} ({f.name})" for f in ALL if f.write is not None and f.suffixes)
+        raise ValueError(f"write got {path.name}, whose suffix says no format, expected {known}; or pass format=.")
+    return found
+
+
+def _recognised(head: bytes, path: Path) -> Format:
+    found = next((f for f in ALL if f.recognises(head, path)), None)
+    if found is None:
         raise ValueError(
-            f"{path} has {size:,} bytes, expected a whole number of frames of {layout.size:,} bytes "
-            f"({width}×{height}); the size is another, or the file is cut off."
+            f"{path} begins with {head[:16]!r}, which is no format known here, expected one of "
+            f"{', '.join(f.name for f in ALL)}; name it by format= if you know it."
         )
-    frames = np.memmap(path, np.uint8, "r").reshape(-1, layout.size)
-    return SpikeStream(frames, layout, rate)
-
-
-def write(path: str | Path, stream: SpikeStream) -> None:
-    """Write packed frames, as the stream stores them; those of a window with the lowest row first."""
-    layout = stream.layout if stream.window is None else Layout(stream.width, stream.height, stream.layout.flip)
-    with whole(path) as temporary, temporary.open("wb") as file:
-        for block in stream.blocks(BLOCK):
-            same = stream.window is None
-            block = block if same else SpikeStream.of(block.dense(bool), flip=layout.flip)
-            file.write(np.ascontiguousarray(block.packed()).tobytes())
+    return found

@@ -113,3 +113,11 @@ def pack(cells: NDArray[Any]) -> NDArray[np.uint8]:
 def unpack(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Bytes ``[..., N]`` as cells ``[..., 8·N]``, 0 or 1."""
     return np.unpackbits(packed, -1, bitorder="little")
+
+
+_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], 1).sum(1, dtype=np.uint8)
+
+
+def ones(packed: NDArray[np.uint8]) -> int:
+    """How many bits of bytes are 1."""
+    return int(_ONES[packed].sum(dtype=np.int64))

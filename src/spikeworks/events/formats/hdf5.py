@@ -140,7 +140,7 @@ def _layout(file: Any) -> _Layout:
     offset = next((o for o in offsets if o is not None), None)
     about = {"events in": name or "/"}
     for key in list(file.attrs)[:16]:
-        if isinstance(key, str) and isinstance(text := _attribute(file, key), bytes):
+        if isinstance(key, str) and isinstance(text := attribute(file, key), bytes):
             about[key] = text.decode("utf-8", "replace")[:80]
     shift = 0
     if offset is not None:
@@ -155,7 +155,7 @@ def _layout(file: Any) -> _Layout:
 def _size(holders: dict[str, Any]) -> tuple[tuple[int, int] | None, bool]:
     """Width and height by the attributes of what holds the events; whether they may be meant the other way round."""
     for holder in holders.values():
-        wide, high, text, pair = (_attribute(holder, k) for k in ("width", "height", "geometry", "sensor_resolution"))
+        wide, high, text, pair = (attribute(holder, k) for k in ("width", "height", "geometry", "sensor_resolution"))
         if wide is not None and high is not None:
             return (_number("width", wide), _number("height", high)), False
         if text is not None:
@@ -170,12 +170,12 @@ def _size(holders: dict[str, Any]) -> tuple[tuple[int, int] | None, bool]:
     return None, False
 
 
-def _attribute(holder: Any, name: str) -> Any:
+def attribute(holder: Any, name: str) -> Any:
     """A number, a few numbers or bytes of fixed length; ``None`` for what is not there or of another kind."""
     if name not in holder.attrs:
         return None
     kept = holder.attrs.get_id(name)
-    if kept.dtype.kind not in "iufS" or prod(kept.shape) * kept.dtype.itemsize > 1024:
+    if kept.dtype.kind not in "biufS" or prod(kept.shape) * kept.dtype.itemsize > 1024:
         return None
     value = holder.attrs[name]
     return bytes(value) if isinstance(value, np.bytes_) else value
