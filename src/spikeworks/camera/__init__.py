@@ -22,6 +22,12 @@ from .estimators import ESTIMATORS as ESTIMATORS
 from .files import open as open
 from .files import recognise as recognise
 from .files import write as write
+from .flo import read_flow as read_flow
+from .flo import write_flow as write_flow
+from .flow import Flow as Flow
+from .flow import consistent as consistent
+from .flow import dis as dis
+from .flow_network import flow_by as flow_by
 from .follow import Follower as Follower
 from .gate import LocalGate as LocalGate
 from .gate import MotionGate as MotionGate
@@ -50,6 +56,7 @@ from .live import Replay as Replay
 from .live import Source as Source
 from .live import listen as listen
 from .live import sender as sender
+from .match import match as match
 from .mot import Sightings as Sightings
 from .mot import read_mot as read_mot
 from .mot import write_mot as write_mot

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import (
+    camera_files,
+    camera_flow,
     camera_images,
     camera_live,
     camera_simulate,
@@ -93,7 +95,7 @@ COMMANDS = (
 GROUPS = {
     "camera": (
         "Spike cameras: look into recordings, reconstruct, simulate, track, measure motion, live.",
-        (camera_images, camera_simulate, camera_track, camera_live),
+        (camera_files, camera_images, camera_flow, camera_track, camera_simulate, camera_live),
     ),
     "events": (events.HELP, (events,)),
 }

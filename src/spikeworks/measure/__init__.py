@@ -21,6 +21,9 @@ from .energy import energies as energies
 from .energy import fan_out as fan_out
 from .figures import plot as plot
 from .figures import report_figures as report_figures
+from .flow import aepe as aepe
+from .flow import end_point_errors as end_point_errors
+from .flow import outliers as outliers
 from .images import psnr as psnr
 from .images import ssim as ssim
 from .record import record as record

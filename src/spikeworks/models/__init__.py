@@ -35,6 +35,13 @@ from .resnet import resnet34 as resnet34
 from .resnet import sew_resnet18 as sew_resnet18
 from .resnet import sew_resnet20 as sew_resnet20
 from .resnet import sew_resnet34 as sew_resnet34
+from .spike_flow import SpikeFlow as SpikeFlow
+from .spike_flow import SpikeFlowConfig as SpikeFlowConfig
+from .spike_flow import correlate as correlate
+from .spike_flow import shift_slices as shift_slices
+from .spike_flow import spike_flow as spike_flow
+from .spike_flow import spike_flow_small as spike_flow_small
+from .spike_flow import warp as warp
 from .spikformer import Spikformer as Spikformer
 from .spikformer import SpikformerConfig as SpikformerConfig
 from .spikformer import sdt_2_256 as sdt_2_256

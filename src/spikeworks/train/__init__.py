@@ -16,6 +16,7 @@ from .evaluate import top1 as top1
 from .fewer_frames import frame_window as frame_window
 from .fewer_frames import rebin as rebin
 from .fit import fit as fit
+from .flow import flow_loss as flow_loss
 from .history import Epoch as Epoch
 from .history import Summary as Summary
 from .history import summary as summary
