@@ -19,8 +19,8 @@ def open(
 
     What a file tells need not be said, and what is said must agree with it.
 
-    :param path: packed frames (``.dat``), a capture of the megapixel camera, arrays of NumPy (``.npy``, ``.npz``) or
-        HDF5 (``.h5``); see :mod:`spikeworks.camera.formats`. :param height: rows. :param width: columns.
+    :param path: a container (``.spikes``), packed frames (``.dat``), a capture of the megapixel camera, arrays of NumPy
+        (``.npy``, ``.npz``) or HDF5 (``.h5``); see :mod:`spikeworks.camera.formats`. :param height: rows. :param width: columns.
     :param rate: frames a second, Hz; where nobody says it, :data:`~spikeworks.camera.RATE`.
     :param flip: the lowest row is stored first. Where nobody says it, so it is in packed frames, and not in others.
     :param row: of packed frames: cells of a stored row, if there are more than pixels.
@@ -51,8 +51,9 @@ def open(
 def write(path: str | Path, stream: SpikeStream, format: str | None = None) -> None:
     """Write a stream, whole or not at all; what is read again shows the same pictures.
 
-    :param path: its suffix says the format: ``.dat`` (packed, the lowest row first, as cameras write it), ``.npz`` and
-        ``.npy`` (upright, time first), ``.h5`` (packed). ``.dat`` and ``.npy`` do not tell the size nor the rate.
+    :param path: its suffix says the format: ``.spikes`` (the container), ``.dat`` (packed, the lowest row first, as
+        cameras write it), ``.npz`` and ``.npy`` (upright, time first), ``.h5`` (packed). ``.dat`` and ``.npy`` do not
+        tell the size nor the rate.
     :param format: the format's name, where the suffix does not say it.
     :raises ValueError: for a format that cannot be written, or what it cannot hold; the file is left as it was.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def flow(
     file: Path, /, *, from_: int, to: int, method: Literal["dis", "match"] = "match", out: Path | None = None,
-    most: float | None = None, height: int | None = None, width: int | None = None, rate: float = 20000.0,
+    most: float | None = None, height: int | None = None, width: int | None = None, rate: float | None = None,
 ) -> None:  # fmt: skip
     """How far each pixel moves from one frame to a later one: numbers (.flo), or colours (.png).
 

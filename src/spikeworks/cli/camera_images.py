@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def reconstruct(
-    file: Path, out: Path, /, *, height: int | None = None, width: int | None = None, rate: float = 20000.0,
+    file: Path, out: Path, /, *, height: int | None = None, width: int | None = None, rate: float | None = None,
     method: str = "stable", window: int | None = None, k: int | None = None, causal: bool = False,
     at: int | None = None, every: int | None = None, start: int | None = None, stop: int | None = None,
     white: float = 1.0, gamma: float = 1.0, fps: float = 30.0, bayer: str | None = None,

@@ -23,7 +23,7 @@ LOOK = 0.25
 def live(
     source: str, /, *, record: Path | None = None, every: int = 50, frames: Path | None = None,
     seconds: float | None = None, speed: float = 1.0, loop: bool = False, wait: float = 30.0,
-    height: int | None = None, width: int | None = None, rate: float = 20000.0,
+    height: int | None = None, width: int | None = None, rate: float | None = None,
 ) -> None:  # fmt: skip
     """Watch a spike camera: how fast frames come, what is lost, how far behind everybody is. Ctrl-C ends it.
 
@@ -55,6 +55,7 @@ def live(
     """
     from rich.live import Live
 
+    from .. import camera
     from ..camera import TFP
     from ..camera.live import Hub, Reconstruct, Record, Replay, listen
     from ..camera.live.place import scheme
@@ -62,7 +63,7 @@ def live(
     if seconds is not None and not 0 < seconds < 1e9:
         raise ValueError(f"--seconds got {seconds}, expected more than 0.")
     if scheme(source) is None:
-        stream = _opened(Path(source), height, width, rate)
+        stream = camera.open(Path(source), height, width, rate)
         hub = Hub(Replay(stream, _pace(stream, speed), loop))
     else:
         hub = Hub(listen(source, wait))
@@ -92,7 +93,7 @@ def live(
 
 def send(
     file: Path, to: str, /, *, speed: float = 1.0, loop: bool = False, block: int = 64, height: int | None = None,
-    width: int | None = None, rate: float = 20000.0,
+    width: int | None = None, rate: float | None = None,
 ) -> None:  # fmt: skip
     """Send a recording as if it came from a camera, to ``spikeworks camera live`` or a program of yours.
 
@@ -115,9 +116,10 @@ def send(
     rate
         frames a second, where the file does not tell
     """
+    from .. import camera
     from ..camera.live import Hub, Replay, sender
 
-    stream = _opened(file, height, width, rate)
+    stream = camera.open(file, height, width, rate)
     replay = Replay(stream, _pace(stream, speed), loop, block)
     hub = Hub(replay)
     hub.add("send", sender(to, replay.layout, replay.rate), policy="block")
@@ -129,17 +131,6 @@ def send(
 
 
 COMMANDS = (live, send)
-
-
-def _opened(file: Path, height: int | None, width: int | None, rate: float) -> spikeworks.camera.SpikeStream:
-    from .. import camera
-    from ..camera.container import is_container
-
-    if file.is_file():
-        with file.open("rb") as begin:
-            if is_container(begin.read(8)):
-                return camera.open_container(file)
-    return camera.open(file, height, width, rate)
 
 
 def _pace(stream: spikeworks.camera.SpikeStream, speed: float) -> float:

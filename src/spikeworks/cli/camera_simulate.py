@@ -22,7 +22,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".
 
 def simulate(
     source: Path, out: Path, /, *, frames: int | None = None, preset: str = "vidar", seed: int = 0,
-    rate: float = 20000.0, fps: float | None = None, white: float = 0.6, gamma: float = 1.0,
+    rate: float = 20_000.0, fps: float | None = None, white: float = 0.6, gamma: float = 1.0,
 ) -> None:  # fmt: skip
     """Record a picture, a video or a folder of pictures with a simulated spike camera.
 
@@ -74,8 +74,8 @@ def simulate(
 
 
 def validate(
-    simulated: Path, recorded: Path, /, *, height: int | None = None, width: int | None = None, rate: float = 20000.0,
-    skip: int = 0, plot: Path | None = None,
+    simulated: Path, recorded: Path, /, *, height: int | None = None, width: int | None = None,
+    rate: float | None = None, skip: int = 0, plot: Path | None = None,
 ) -> None:  # fmt: skip
     """Compare a simulated recording of a still scene with a real one by eight statistics; bands are the real one's own.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def track(
-    file: Path, out: Path, /, *, height: int | None = None, width: int | None = None, rate: float = 20000.0,
+    file: Path, out: Path, /, *, height: int | None = None, width: int | None = None, rate: float | None = None,
     calibrate: Path | None = None, skip: int | None = None, film: Path | None = None, every: int = 20,
     reach: int = 8, threshold: float = 0.1, least: int = 6,
 ) -> None:  # fmt: skip

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def view(
-    file: Path, /, *, height: int | None = None, width: int | None = None, rate: float = 20000.0,
+    file: Path, /, *, height: int | None = None, width: int | None = None, rate: float | None = None,
     tracks: Path | None = None, flow: Path | None = None, port: int = 0, browser: bool = True,
 ) -> None:  # fmt: skip
     """Look at a recording of a spike camera in the browser: scrub, choose how it is reconstructed, ask a pixel, export.
@@ -65,7 +65,7 @@ def view(
 COMMANDS = (view,)
 
 
-def _opened(file: Path, height: int | None, width: int | None, rate: float) -> spikeworks.camera.SpikeStream:
+def _opened(file: Path, height: int | None, width: int | None, rate: float | None) -> spikeworks.camera.SpikeStream:
     from .. import camera
     from ..events.files import open as open_events
 
