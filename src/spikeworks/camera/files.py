@@ -20,7 +20,8 @@ def open(
     What a file tells need not be said, and what is said must agree with it.
 
     :param path: a container (``.spikes``), packed frames (``.dat``), a capture of the megapixel camera, arrays of NumPy
-        (``.npy``, ``.npz``) or HDF5 (``.h5``); see :mod:`spikeworks.camera.formats`. :param height: rows. :param width: columns.
+        (``.npy``, ``.npz``) or HDF5 (``.h5``); see :mod:`spikeworks.camera.formats`.
+    :param height: rows. :param width: columns.
     :param rate: frames a second, Hz; where nobody says it, :data:`~spikeworks.camera.RATE`.
     :param flip: the lowest row is stored first. Where nobody says it, so it is in packed frames, and not in others.
     :param row: of packed frames: cells of a stored row, if there are more than pixels.
