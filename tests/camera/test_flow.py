@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from camera.spikes import random_stream, recording
-from spikeworks.camera import TFI, Flow, SpikeStream, consistent, dis, match
+from spikeworks.camera import Flow, SpikeStream, consistent, dis, match
 from spikeworks.camera import open as open_camera
-from spikeworks.camera.match import _box, _half, interval_light
+from spikeworks.camera.match import _box, _half
 from spikeworks.measure import aepe
 
 
@@ -95,20 +95,6 @@ def test_sums_over_blocks(height: int, width: int, side: int) -> None:
     expected = [[wide[y : y + side, x : x + side].sum(dtype=float) for x in range(width)] for y in range(height)]
     assert np.allclose(_box(values, side), expected)
     assert _half(values).shape == (-(-height // 2), -(-width // 2))
-
-
-@given(st.integers(1, 4), st.integers(0, 59))
-def test_light_of_several_intervals(spikes: int, t: int) -> None:
-    stream = random_stream(60, 4, 5)
-    bits, found = stream.dense(), interval_light(stream, t, spikes)
-    for y, x in np.ndindex(4, 5):
-        times = np.flatnonzero(bits[:, y, x])
-        past, future = times[times <= t][-spikes:], times[times > t][:spikes]
-        told = len(past) == len(future) == spikes
-        assert found.valid[y, x] == told
-        assert found.light[y, x] == (np.float32((2 * spikes - 1) / (future[-1] - past[0])) if told else 0)
-    if spikes == 1:
-        assert np.array_equal(found.light, TFI()(stream, t).light)
 
 
 def test_there_and_back_again() -> None:

@@ -134,8 +134,46 @@ def grey(found: Image, white: float = 1.0, gamma: float = 1.0) -> NDArray[np.uin
     return np.rint(255 * np.clip(found.light / white, 0, 1) ** (1 / gamma)).astype(np.uint8)
 
 
+class Windowed(Estimator):
+    """One that looks at a window: up to t if it is causal, else around t (the frame behind the middle of an even one)."""
+
+    window: int
+    causal: bool
+
+    @property
+    def before(self) -> int:
+        """Frames in front of t."""
+        return self.window - 1 if self.causal else self.window // 2
+
+    @property
+    def after(self) -> int:
+        """Frames behind t."""
+        return self.window - 1 - self.before
+
+
+class Reaching(Estimator):
+    """One that looks for spikes among so many frames up to t, and behind t unless it is causal."""
+
+    reach: int
+    causal: bool
+
+    @property
+    def before(self) -> int:
+        """Frames in front of t."""
+        return self.reach - 1
+
+    @property
+    def after(self) -> int:
+        """Frames behind t."""
+        return 0 if self.causal else self.reach
+
+    def frames(self, stream: SpikeStream) -> range:
+        """All of them: where a spike is missing, the image is not valid."""
+        return range(len(stream))
+
+
 @dataclass(frozen=True)
-class TFP(Estimator):
+class TFP(Windowed):
     """Texture from playback: the mean of the bits in a window.
 
     Unbiased for still light, in steps of ``1/window``, with an error below that; what moves is smeared over the window.
@@ -152,16 +190,6 @@ class TFP(Estimator):
     def __post_init__(self) -> None:
         if not 1 <= self.window <= planes.WIDEST:
             raise ValueError(f"TFP got window={self.window}, expected 1 to {planes.WIDEST} frames.")
-
-    @property
-    def before(self) -> int:
-        """Frames in front of t."""
-        return self.window - 1 if self.causal else self.window // 2
-
-    @property
-    def after(self) -> int:
-        """Frames behind t."""
-        return self.window - 1 - self.before
 
     def estimate(self, packed: NDArray[np.uint8], at: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """The mean over the frames that are there."""

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import planes, running
-from .estimate import Estimator, Image, image, ratio
+from .estimate import Image, Reaching, Windowed, image, ratio
 from .stream import SpikeStream
 
 
 @dataclass(frozen=True)
-class KIntervals(Estimator):
+class KIntervals(Reaching):
     """The mean of ``k`` intervals: ``k`` over the frames that they take together.
 
     The frames that k intervals of still light take are known to less than one, so that the error is about
@@ -39,23 +39,9 @@ class KIntervals(Estimator):
             raise ValueError(f"{self} is out of range, expected k from 1 and a reach of 1 to {planes.WIDEST} frames.")
 
     @property
-    def before(self) -> int:
-        """Frames in front of t."""
-        return self.reach - 1
-
-    @property
-    def after(self) -> int:
-        """Frames behind t."""
-        return 0 if self.causal else self.reach
-
-    @property
     def places(self) -> tuple[int, int]:
         """Which of the last spikes, and which of those behind t, the intervals lie between."""
         return (self.k + 1, 0) if self.causal else (self.k // 2 + 1, self.k - self.k // 2)
-
-    def frames(self, stream: SpikeStream) -> range:
-        """All of them: where the intervals are not over, the image is not valid."""
-        return range(len(stream))
 
     def estimate(self, packed: NDArray[np.uint8], at: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """k over the frames from spike to spike."""
@@ -100,7 +86,7 @@ class TFI(KIntervals):
 
 
 @dataclass(frozen=True)
-class WindowIntervals(Estimator):
+class WindowIntervals(Windowed):
     """All intervals in a window: how many there are, over the frames from its first spike to its last.
 
     What lies in the window before its first and behind its last spike says nothing and is left out: n spikes of still
@@ -118,16 +104,6 @@ class WindowIntervals(Estimator):
     def __post_init__(self) -> None:
         if not 2 <= self.window <= planes.WIDEST:
             raise ValueError(f"{self} is out of range, expected a window of 2 to {planes.WIDEST} frames.")
-
-    @property
-    def before(self) -> int:
-        """Frames in front of t."""
-        return self.window - 1 if self.causal else self.window // 2
-
-    @property
-    def after(self) -> int:
-        """Frames behind t."""
-        return self.window - 1 - self.before
 
     def estimate(self, packed: NDArray[np.uint8], at: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Intervals over frames from the first spike to the last."""

@@ -7,13 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import planes
-from .estimate import Image, image
 from .flow import Flow, arrive, consistent, per_frame, two_frames
+from .intervals import KIntervals
 from .stream import SpikeStream
-
-WAIT = 255
-"""Frames before and after t that are searched for spikes."""
 
 BACK = 3.0
 """Pixels that matching on the half size, there and back again, may end beside the beginning."""
@@ -48,23 +44,13 @@ def match(
             f"match got reach={reach}, block={block}, spikes={spikes}, sure={sure}, expected 1 to 256, odd 3 to 101, "
             "1 to 100, and 0 to below 1."
         )
-    first, second = interval_light(stream, t0, spikes), interval_light(stream, t1, spikes)
+    light = KIntervals(2 * spikes - 1)  # from the k-th spike up to a frame to the k-th behind it
+    first, second = light(stream, t0), light(stream, t1)
     there, back = (_coarse(a.light, b.light, reach, block) for a, b in ((first, second), (second, first)))
     uv, confidence = _fine(first.light, second.light, there, block)
     y, x, inside = arrive(uv)
     valid = inside & first.valid & second.valid[y, x] & (confidence >= max(sure, 1e-6)) & consistent(uv, back, BACK)
     return per_frame(uv, valid, t1 - t0)
-
-
-def interval_light(stream: SpikeStream, t: int, spikes: int = 4) -> Image:
-    """``(2k − 1)/(b − a)``: a the k-th spike up to t, b the k-th after it; valid where both are within :data:`WAIT`.
-
-    :param spikes: k. With 1 it is :class:`.TFI`.
-    """
-    past = planes.nearest(stream.frames[max(0, t + 1 - WAIT) : t + 1], spikes)[-1].astype(np.int32)
-    future = planes.nearest(stream.frames[t + 1 : t + 1 + WAIT][::-1], spikes)[-1].astype(np.int32)
-    valid = (past > 0) & (future > 0)
-    return image(stream, np.divide(2 * spikes - 1, past + future - 1, out=np.zeros(valid.shape), where=valid), valid)
 
 
 def _coarse(first: NDArray[np.float32], second: NDArray[np.float32], reach: int, block: int) -> NDArray[np.intp]:

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import planes
-from .estimate import Estimator
-from .stream import SpikeStream
+from .estimate import Reaching
 
 
 @dataclass(frozen=True)
-class Stable(Estimator):
+class Stable(Reaching):
     """The intervals around t that still light explains, as many as there are.
 
     Spikes of still light come at the frames ``⌈c + j x⌉``, j = 0, 1 …, so that any two of them, j apart, are more than
@@ -42,20 +41,6 @@ class Stable(Estimator):
     def __post_init__(self) -> None:
         if not 1 <= self.reach <= planes.WIDEST or self.most < 0:
             raise ValueError(f"{self} is out of range, expected a reach of 1 to {planes.WIDEST} frames, most from 0.")
-
-    @property
-    def before(self) -> int:
-        """Frames in front of t."""
-        return self.reach - 1
-
-    @property
-    def after(self) -> int:
-        """Frames behind t."""
-        return 0 if self.causal else self.reach
-
-    def frames(self, stream: SpikeStream) -> range:
-        """All of them: where no interval is over, the image is not valid."""
-        return range(len(stream))
 
     def estimate(self, packed: NDArray[np.uint8], at: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Grow the set of all cells together, as long as that of any grows."""
