@@ -135,7 +135,7 @@ def grey(found: Image, white: float = 1.0, gamma: float = 1.0) -> NDArray[np.uin
 
 
 class Windowed(Estimator):
-    """One that looks at a window: up to t if it is causal, else around t (the frame behind the middle of an even one)."""
+    """One that looks at a window: up to t if it is causal, else around t, of an even one behind its middle."""
 
     window: int
     causal: bool
