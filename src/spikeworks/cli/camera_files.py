@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .shared import console_here
+from .told import facts, moving, say
 
 if TYPE_CHECKING:
-    import spikeworks.camera.stream
+    pass
 
 
 def info(
@@ -59,7 +57,7 @@ def info(
              f"{f' and {g.rest:,} bytes' if g.rest else ''}; time {g.time:.2f}, rows {g.rows:.2f}")
             for g in found
         ]  # fmt: skip
-        _table(f"{file} does not tell its size; likely, the likeliest first (score 0 to 1)", rows)
+        facts(f"{file} does not tell its size; likely, the likeliest first (score 0 to 1)", rows)
         return
     stream = open(file, height, width, rate, flip, row, from_, order=order, partial=partial)
     rows = [
@@ -70,7 +68,7 @@ def info(
     ]  # fmt: skip
     if len(stream):
         counting = Counting(stream)
-        with _moving("reading", stream) as blocks:
+        with moving("reading", stream.blocks(), "frames", len(stream), len) as blocks:
             for block in blocks:
                 counting.add(block)
         s = counting.summary()
@@ -85,7 +83,7 @@ def info(
         ]
         for k, share in enumerate(s.histogram):
             rows.append((f"{k / 10:.1f}–{(k + 1) / 10:.1f}", f"{share:7.2%} {'█' * round(40 * share / most)}"))
-    _table(str(file), rows)
+    facts(str(file), rows)
 
 
 def convert(
@@ -132,49 +130,10 @@ def convert(
         from ..events.files import write as write_events
         from ..events.stream import empty
 
-        with _moving("converting", stream) as blocks:
+        with moving("converting", stream.blocks(), "frames", len(stream), len) as blocks:
             made = (e for block in blocks for e in event_blocks(block))
             write_events(out, made if len(stream) else empty(stream.width, stream.height), to)
-    _say(f"{len(stream):,} frames of {stream.width} × {stream.height} at {stream.rate:g} Hz", out)
+    say(f"{len(stream):,} frames of {stream.width} × {stream.height} at {stream.rate:g} Hz", out)
 
 
 COMMANDS = (info, convert)
-
-
-@contextmanager
-def _moving(
-    word: str, stream: spikeworks.camera.stream.SpikeStream
-) -> Iterator[Iterator[spikeworks.camera.stream.SpikeStream]]:
-    """The blocks of a stream, and while they are taken a line that says how many frames have been."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(word), BarColumn(), TextColumn("{task.completed:,.0f} frames"), TimeRemainingColumn())
-    with Progress(*columns, console=console_here(), transient=True) as line:
-        task = line.add_task(word, total=len(stream))
-
-        def taken() -> Iterator[spikeworks.camera.stream.SpikeStream]:
-            for block in stream.blocks():
-                yield block
-                line.advance(task, len(block))
-
-        yield taken()
-
-
-def _table(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    for name, value in rows:
-        table.add_row(Text(f"  {name}", "dim"), Text(value))
-    console = console_here()
-    console.print(Text(f"\n  {title}\n", "bold"), soft_wrap=True)
-    console.print(table)
-
-
-def _say(sentence: str, path: Path) -> None:
-    from rich.text import Text
-
-    console = console_here()
-    console.print(Text(f"  {sentence}"), soft_wrap=True)
-    console.print(Text(f"  {path}", "cyan"), soft_wrap=True)

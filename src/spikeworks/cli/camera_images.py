@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .shared import console_here
+from .told import moving, say
 
 if TYPE_CHECKING:
     import spikeworks.camera
@@ -98,7 +97,7 @@ def reconstruct(
         ):
             yield finished(found)
 
-    with _moving(images(), len(frames)) as counted:
+    with moving("drawing", images(), "images", len(frames)) as counted:
         pictures = (camera.grey(found, white, gamma) for found in counted)
         if suffix == ".npz":
             shape = (stream.height, stream.width, *(() if bayer is None else (3,)))
@@ -110,7 +109,7 @@ def reconstruct(
         else:
             for t, picture in zip(frames, pictures, strict=True):
                 film.save(picture, out / f"{stream.first + t:06d}.png")
-    _say(f"{len(frames):,} of {len(stream):,} frames by {estimator}", out)
+    say(f"{len(frames):,} of {len(stream):,} frames by {estimator}", out)
 
 
 COMMANDS = (reconstruct,)
@@ -168,28 +167,3 @@ def _numbers(out: Path, lights: Iterator[Any], frames: range, shape: tuple[int, 
             np.lib.format.write_array_header_1_0(file, header)
             for light in lights:
                 file.write(np.ascontiguousarray(light, "<f4").tobytes())
-
-
-@contextmanager
-def _moving(images: Iterator[Any], total: int) -> Iterator[Iterator[Any]]:
-    """The images, and a bar that says how many have been."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console_here(), transient=True) as line:
-        task = line.add_task("", total=total)
-
-        def taken() -> Iterator[Any]:
-            for image in images:
-                yield image
-                line.advance(task)
-
-        yield taken()
-
-
-def _say(sentence: str, path: Path) -> None:
-    from rich.text import Text
-
-    console = console_here()
-    console.print(Text(f"  {sentence}"), soft_wrap=True)
-    console.print(Text(f"  {path}", "cyan"), soft_wrap=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .shared import console_here
+from .told import moving
 
 if TYPE_CHECKING:
     import numpy
@@ -63,8 +63,8 @@ def simulate(
     sensor, draw = replace(sensor, rate_max=sensor.rate_max * white), np.random.default_rng(seed)
     pattern = camera.Pattern.of(sensor, *size, draw)
     blocks = camera.simulate_blocks(light, sensor, count, draw, pattern, rate)
-    with _moving("simulating", blocks, count) as moving:
-        camera.write(out, camera.SpikeStream(_Once(moving, count), camera.Layout(size[1], size[0]), rate))
+    with moving("simulating", blocks, "frames", count, len) as running:
+        camera.write(out, camera.SpikeStream(_Once(running, count), camera.Layout(size[1], size[0]), rate))
     console = console_here()
     for line, style in (
         (f"  {count:,} frames of {size[1]} × {size[0]}, {preset}, {rate:g} Hz, {count / rate:.4g} s", ""),
@@ -206,25 +206,3 @@ def _video(path: Path, fps: float | None) -> tuple[Iterator[numpy.ndarray], int,
                 yield frame.to_ndarray(format="gray")
 
     return pictures(), count, float(told or 0) if fps is None else fps
-
-
-@contextmanager
-def _moving(
-    word: str, blocks: Iterable[spikeworks.camera.stream.SpikeStream], frames: int
-) -> Iterator[Iterator[spikeworks.camera.stream.SpikeStream]]:
-    """The blocks, and while they are taken a bar that says how far it is."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description} {task.completed:,.0f} of {task.total:,.0f} frames"), BarColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console_here(), transient=True) as line:
-        task = line.add_task(word, total=frames)
-
-        def taken() -> Iterator[spikeworks.camera.stream.SpikeStream]:
-            for block in blocks:
-                yield block
-                line.advance(task, len(block))
-
-        yield taken()

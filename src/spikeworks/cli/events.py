@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .shared import console_here
+from .told import facts, moving, say
 
 if TYPE_CHECKING:
     import spikeworks.events.files
@@ -39,7 +38,7 @@ def info(
     from ..events.summary import summarise
 
     opened = open(file, width, height, from_)
-    with _moving("reading", opened.blocks()) as blocks:
+    with moving("reading", opened.blocks(), "events", size=len) as blocks:
         found = summarise(blocks, hottest)
     rows = [("format", opened.format), ("sensor", f"{opened.width} × {opened.height}"), ("events", f"{found.count:,}")]
     if found.first is not None and found.last is not None:
@@ -55,7 +54,7 @@ def info(
             ("pixels", f"{found.pixels:,} of {opened.width * opened.height:,} with events"),
             ("hottest", ", ".join(f"({x}, {y}) {n:,}" for x, y, n in found.hottest) or "–"),
         ]
-    _table(f"{file}", rows + [(f"  {name}", value) for name, value in opened.about.items()])
+    facts(f"{file}", rows + [(f"  {name}", value) for name, value in opened.about.items()])
 
 
 def convert(
@@ -94,9 +93,9 @@ def convert(
             count += len(block)
             yield block
 
-    with _moving("converting", opened.blocks()) as blocks:
+    with moving("converting", opened.blocks(), "events", size=len) as blocks:
         write(out, counted(blocks), to)
-    _say(f"{count:,} events of {opened.width} × {opened.height}, {opened.format}", out)
+    say(f"{count:,} events of {opened.width} × {opened.height}, {opened.format}", out)
 
 
 def play(
@@ -141,10 +140,11 @@ def play(
         raise ValueError(f"--start got {start} and --stop {stop}, expected 0 <= start < stop, in seconds.")
     opened = open(file, width, height, from_)
     target = Path(f"{file.name}.gif") if out is None else out
-    with _moving("drawing", _windows(opened, round(span * 1e3), start, stop)) as windows:
+    taken = _windows(opened, round(span * 1e3), start, stop)
+    with moving("drawing", taken, "events", size=len) as windows:
         total, drawn = animate(windows, target, fps, cells)
     some = "" if drawn == total else f", {drawn} of them, evenly spaced,"
-    _say(f"{total:,} windows of {span:g} ms{some}", target)
+    say(f"{total:,} windows of {span:g} ms{some}", target)
 
 
 COMMANDS = (info, convert, play)
@@ -158,47 +158,3 @@ def _windows(
         raise ValueError(f"{opened.path} holds no events, expected some to draw.")
     windows = opened.windows(duration, first + round(start * 1e6))
     return windows if stop is None else islice(windows, max(1, round((stop - start) * 1e6 / duration)))
-
-
-@contextmanager
-def _moving(
-    word: str, streams: Iterable[spikeworks.events.stream.EventStream]
-) -> Iterator[Iterator[spikeworks.events.stream.EventStream]]:
-    """The streams, and while they are taken a line that says how many events have been."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f} events"), TimeElapsedColumn())
-    with Progress(*columns, console=console_here(), transient=True) as line:
-        task = line.add_task(word, total=None)
-
-        def taken() -> Iterator[spikeworks.events.stream.EventStream]:
-            for stream in streams:
-                yield stream
-                line.advance(task, len(stream))
-
-        yield taken()
-
-
-def _table(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    for name, value in rows:
-        table.add_row(Text(f"  {_printable(name)}", "dim"), Text(_printable(value)))
-    console = console_here()
-    console.print(Text(f"\n  {_printable(title)}\n", "bold"), soft_wrap=True)
-    console.print(table)
-
-
-def _say(sentence: str, path: Path) -> None:
-    from rich.text import Text
-
-    console = console_here()
-    console.print(Text(f"  {sentence}"), soft_wrap=True)
-    console.print(Text(f"  {path}", "cyan"), soft_wrap=True)
-
-
-def _printable(text: str) -> str:
-    """What a header says is not to move the cursor."""
-    return "".join(c if c.isprintable() else " " for c in text)[:400]
