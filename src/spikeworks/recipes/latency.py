@@ -7,7 +7,7 @@ so far. A deep network of the same shape is the yardstick for corrupted images. 
 and its encoder is little; see :class:`~spikeworks.train.TAD` and :class:`~spikeworks.layers.LatencyEncoder` for what is
 reconstructed.
 
-``latency_digits``, seeds 0, 1 and 2, top-1 in % after one step and after eight: LE by the last step 73.8, 98.8, by every
+``latency_digits``, seeds 0, 1 and 2, top-1 in % after one step and after eight: LE, last step 73.8, 98.8, every
 step 97.4, 98.7, TAD 97.8, 96.8, TAD and last step 97.0, 98.4; pixels 63.9, 95.8, 79.9, 94.8, 81.9, 93.2, 82.2, 95.3.
 More is in the page on training.
 """
