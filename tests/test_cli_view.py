@@ -66,7 +66,7 @@ def test_what_cannot_be_shown_is_refused(recording: Path, tmp_path: Path) -> Non
         ("e.npz", r"holds events \(npz\).*spikeworks events play", {}),
         ("x.dat", "whole number of frames", {"height": 9, "width": 13}),
         ("a.dat", "line 1", {"height": 9, "width": 13, "tracks": tmp_path / "t.txt"}),
-        ("a.dat", "no .flo file", {"height": 9, "width": 13, "flow": tmp_path / "t.txt"}),
+        ("a.dat", "as .flo files do", {"height": 9, "width": 13, "flow": tmp_path / "t.txt"}),
         ("a.dat", "port=-1", {"height": 9, "width": 13, "port": -1}),
     ):
         with pytest.raises(ValueError, match=words):

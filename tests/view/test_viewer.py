@@ -335,7 +335,7 @@ def test_memory_is_bounded_on_a_long_recording(tmp_path: Path) -> None:
     [
         ("no.txt", None, "is not a file"),
         ("t.txt", "\n", "is empty"),
-        ("t.txt", "1,2,3,4,5,6\n1,2,x,4,5,6\n", "line 2, is '1,2,x,4,5,6'"),
+        ("t.txt", "1,2,3,4,5,6\n1,2,x,4,5,6\n", "line 2: '1,2,x,4,5,6'"),
         ("t.txt", "1,2,3,4,5\n", "line 1"),
         ("t.txt", "1.5,2,3,4,5,6\n", "line 1"),
         ("t.txt", "1,2,nan,4,5,6\n", "line 1"),
@@ -354,7 +354,9 @@ def test_flow_files(tmp_path: Path) -> None:
     whole = np.float32(202021.25).tobytes() + np.array([5, 3], "<i4").tobytes() + field.tobytes()
     (tmp_path / "a.flo").write_bytes(whole)
     flow = Flow.read(tmp_path / "a.flo", 5, 3)
-    assert np.array_equal(flow.fields[0], field)
+    known = np.where(np.abs(field) < 1e9, field, np.nan)
+    assert np.array_equal(flow.fields[0], known, equal_nan=True)
+    assert np.isnan(flow.fields[0]).all(-1).sum() == 1
     assert len(flow.at(0)) == 14
     (tmp_path / "b.flo").write_bytes(whole[:-1])
     (tmp_path / "c.npz").write_bytes(whole)

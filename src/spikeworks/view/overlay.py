@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..camera import TFP, SpikeStream, grey
+from ..camera import TFP, SpikeStream, grey, read_flow, read_mot
 
 TRAIL = 2000
 """Frames that a trail reaches back."""
@@ -22,9 +22,6 @@ CORNERS = 64
 
 ARROWS = 27
 """Arrows along the longer side of a picture."""
-
-MAGIC = 202021.25
-"""The number that a .flo file begins with."""
 
 
 def colour(identity: int) -> str:
@@ -47,27 +44,13 @@ class Tracks:
     def read(path: str | Path) -> Tracks:
         """A text file of lines ``frame, id, left, top, width, height, …``, as MOTChallenge has it; frames from 0.
 
-        :raises ValueError: for a file that is absent or empty, or a line of another kind.
+        :raises ValueError: for a file that :func:`.read_mot` refuses, or that has no lines.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise ValueError(f"{path} is not a file, expected tracks, lines of frame,id,left,top,width,height.")
-        rows = []
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-            if not (words := line.replace(",", " ").split()):
-                continue
-            try:
-                row = [float(word) for word in words[:6]]
-            except ValueError:
-                row = []
-            if len(row) < 6 or not np.isfinite(row).all() or row[0] < 0 or row[0] % 1 or row[1] % 1 or max(row) > 1e12:
-                raise ValueError(f"{path}, line {number}, is {line[:60]!r}, expected frame,id,left,top,width,height,….")
-            rows.append(row)
-        if not rows:
+        found = read_mot(path)
+        if not len(found.frame):
             raise ValueError(f"{path} is empty, expected tracks, lines of frame,id,left,top,width,height.")
-        table = np.array(rows)
-        table = table[np.argsort(table[:, 0], kind="stable")]
-        return Tracks(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2:])
+        order = np.argsort(found.frame, kind="stable")
+        return Tracks(found.frame[order], found.identity[order], found.box[order])
 
     @property
     def count(self) -> int:
@@ -148,12 +131,8 @@ def _npz(path: Path) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 
 def _flo(path: Path) -> NDArray[np.float32]:
-    data = path.read_bytes()
-    head = np.frombuffer(data[:4], "<f4")
-    wide, high = (int(n) for n in np.frombuffer(data[4:12], "<i4")) if len(data) >= 12 else (0, 0)
-    if head.tolist() != [MAGIC] or min(wide, high) < 1 or len(data) != 12 + wide * high * 8:
-        raise ValueError(f"{path} of {len(data):,} bytes is no .flo file (Middlebury), or it is cut off.")
-    return np.frombuffer(data, "<f4", offset=12).reshape(high, wide, 2).astype(np.float32)
+    flow = read_flow(path)
+    return np.where(flow.valid, flow.uv, np.float32(np.nan)).transpose(1, 2, 0)
 
 
 def arrows(field: NDArray[Any]) -> list[list[float]]:
