@@ -51,6 +51,7 @@ def track(
     """
     from ..camera import Attention, Detector, Follower, open, write_mot
     from ..camera import track as follow
+    from ..view.film import write as draw_film
 
     if film is not None and film.suffix.lower() != ".mp4":
         raise ValueError(f"--film got {film.name}, expected a name that ends in .mp4.")
@@ -70,7 +71,7 @@ def track(
     write_mot(out, tracks.sightings())
     console = console_here()
     if film is not None:
-        _draw(film, opened[first:], tracks, every)
+        draw_film(_pictures(opened[first:], tracks, every), film)
     _table(tracks, opened.rate)
     for path in (out, film):
         if path is not None:
@@ -106,33 +107,25 @@ def _moving(
         yield watched[:first], watched[first:]
 
 
-def _draw(path: Path, stream: spikeworks.camera.SpikeStream, tracks: spikeworks.camera.Tracks, every: int) -> None:
-    """The spikes of each stretch as light, and the boxes in it with their numbers."""
-    import av
+def _pictures(
+    stream: spikeworks.camera.SpikeStream, tracks: spikeworks.camera.Tracks, every: int
+) -> Iterator[np.ndarray]:
+    """The spikes of each stretch as light, and the boxes in it with their numbers: ``[H, W, 3]``."""
     from PIL import Image, ImageDraw
 
     from ..camera import planes
-    from ..disk import whole
+    from ..view.overlay import colour
 
-    wide, high = stream.width // 2 * 2, stream.height // 2 * 2
-    with whole(path) as temporary, av.open(str(temporary), "w") as film:
-        video = film.add_stream("libx264", rate=30)
-        video.width, video.height, video.pix_fmt = wide, high, "yuv420p"
-        video.options = {"crf": "18"}
-        for block in stream.blocks(every):
-            light = block.picture(planes.total(block.packed())) / len(block)
-            picture = Image.fromarray(np.uint8(255 * light**0.45)).convert("RGB")
-            draw = ImageDraw.Draw(picture)
-            for one in tracks:
-                if (box := one.at(block.first + len(block) // 2)) is not None:
-                    x, y, w, h = (float(v) for v in box)
-                    colour = f"hsl({one.identity * 137 % 360}, 90%, 60%)"
-                    draw.rectangle((x, y, x + w, y + h), outline=colour)
-                    draw.text((x + 2, y + 1), str(one.identity), fill=colour)
-            for packet in video.encode(av.VideoFrame.from_image(picture.crop((0, 0, wide, high)))):
-                film.mux(packet)
-        for packet in video.encode():
-            film.mux(packet)
+    for block in stream.blocks(every):
+        light = block.picture(planes.total(block.packed())) / len(block)
+        picture = Image.fromarray(np.uint8(255 * light**0.45)).convert("RGB")
+        draw = ImageDraw.Draw(picture)
+        for one in tracks:
+            if (box := one.at(block.first + len(block) // 2)) is not None:
+                x, y, w, h = (float(v) for v in box)
+                draw.rectangle((x, y, x + w, y + h), outline=colour(one.identity))
+                draw.text((x + 2, y + 1), str(one.identity), fill=colour(one.identity))
+        yield np.asarray(picture)
 
 
 def _table(tracks: spikeworks.camera.Tracks, rate: float) -> None:
