@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spikeworks.layers import running_mean, running_sum
 from spikeworks.measure.study_figures import plot_spread, study_figure
 from spikeworks.measure.study_spread import leads, study_spread
-from spikeworks.measure.trained import PER_STEP, Study, Trained, load_study, trained
+from spikeworks.measure.trained import PER_STEP, Scored, Study, Trained, load_study, trained
 
 
 def made(seed: int, steps: int = 4, name: str = "snn") -> Trained:
@@ -83,10 +83,10 @@ def test_a_lead_is_paired_and_its_interval_is_that_of_a_t_test() -> None:
     studies = [Study("digits", [made(s), made(s + 10, 1, "deep")], {"seed": s}) for s in range(4)]
     (lead,) = leads(study_spread(studies), "the snn")
     assert lead.label == "the deep"
-    for found, of in ((lead.accuracy, lambda r: r.accuracy), (lead.first, lambda r: r.running[0])):
+    for name, of in (("after all steps", lambda r: r.accuracy), ("after one", lambda r: r.running[0])):
         test = scipy.ttest_rel(*([of(s.results[k]) for s in studies] for k in (1, 0)))
         low, high = test.confidence_interval(0.95)
-        assert found == pytest.approx(((low + high) / 2, (high - low) / 2), rel=1e-3)
+        assert lead.by[name] == pytest.approx(((low + high) / 2, (high - low) / 2), rel=1e-3)
     with pytest.raises(ValueError, match="expected one of 'the snn', 'the deep'"):
         leads(study_spread(studies), "snn")
 
@@ -99,3 +99,26 @@ def test_what_does_not_belong_together_is_refused() -> None:
         study_spread([one, one])
     with pytest.raises(ValueError, match="other networks, steps or settings"):
         study_spread([one, replace(two, meta={"seed": 1, "settings": "b"})])
+
+
+def scored(seed: int, name: str) -> Scored:
+    return Scored(
+        name=name, label=f"the {name}", values={"PSNR, dB": 30.0 + seed**2 + len(name)}, validation=[1.0, 2.0]
+    )
+
+
+def test_a_study_of_answers_that_are_no_classes(tmp_path: Path) -> None:
+    studies = [Study("light", [scored(s, "mean"), scored(2 * s, "network")], {"seed": s}) for s in range(3)]
+    studies[0].save(tmp_path / "study.json")
+    assert load_study(tmp_path / "study.json") == studies[0]
+    studies[0].plot(tmp_path / "study.svg")
+    drawn = (tmp_path / "study.svg").read_text()
+    assert "PSNR, dB" in drawn
+    assert "the network" in drawn
+    spreads = study_spread(studies)
+    assert spreads[0].values["PSNR, dB"] == pytest.approx((34 + 5 / 3, float(torch.tensor([0.0, 1.0, 4.0]).std())))
+    assert not spreads[0].runs
+    (lead,) = leads(spreads, "the mean")
+    assert lead.by["PSNR, dB"][0] == pytest.approx(3 + 5)  # 3 (0 + 1 + 4) / 3
+    with pytest.raises(ValueError, match="networks of one step"):
+        plot_spread(spreads, tmp_path / "none.svg")

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from measure.test_trained import made
+from measure.test_trained import made, scored
 from spikeworks.measure.study_spread import study_spread
 from spikeworks.measure.trained import Study
 from spikeworks.view.study import leads_table, spread_tables
-from spikeworks.view.study_page import shown_steps, study_page, write_study_page
+from spikeworks.view.study_page import study_page, write_study_page
+from spikeworks.view.study_rows import shown_steps, study_rows
 from view.test_report import parsed
 
 
@@ -58,6 +59,19 @@ def test_tables_over_seeds_are_whole() -> None:
     assert len({line.count("|") for line in one.splitlines()}) == 1
     assert one.count(" * ") <= 3
     assert spread_tables(spreads[1:]) == spread_tables(spreads[1:]).split("\n\n")[0]
+
+
+def test_answers_that_are_no_classes_are_shown_by_their_numbers() -> None:
+    studies = [Study("light", [scored(s, "mean"), scored(2 * s, "network")], {"seed": s}) for s in range(3)]
+    headings, rows = study_rows(studies[1].results, 1)
+    assert headings == ["best", "last", "PSNR, dB"]
+    assert rows == [["2", "2", "35"], ["2", "2", "41"]]
+    words = " ".join(parsed(study_page(studies[0])).text)
+    assert "the highest score on validation" in words
+    assert "Top-1" not in words
+    table = spread_tables(study_spread(studies))
+    assert [cell.strip() for cell in table.splitlines()[0].split("|")[1:3]] == ["network", "PSNR, dB"]
+    assert "35.667 ± 2.082" in table
 
 
 def test_steps_that_are_shown() -> None:

@@ -87,7 +87,7 @@ def spread(*reports: Path, plot: Path | None = None, against: str | None = None)
     from ..measure import spread as over
     from ..measure.study_figures import plot_spread
     from ..measure.study_spread import study_spread
-    from ..measure.trained import load_study
+    from ..measure.trained import classifiers, load_study
     from ..view.study import leads_table, spread_tables
     from ..view.terminal import spread_table
 
@@ -96,7 +96,8 @@ def spread(*reports: Path, plot: Path | None = None, against: str | None = None)
         spreads = study_spread(studies)
         if plot is not None:
             plot_spread(spreads, plot)
-        title = f"{studies[0].title}: top-1 in %, mean ± standard deviation of {len(studies)} runs"
+        what = "top-1 in %, " * bool(classifiers(studies[0].results))
+        title = f"{studies[0].title}: {what}mean ± standard deviation of {len(studies)} runs"
         tables = spread_tables(spreads)
         if against is not None:
             tables += (
@@ -118,6 +119,6 @@ def spread(*reports: Path, plot: Path | None = None, against: str | None = None)
 def _is_study(path: Path) -> bool:
     """Whether a file holds what a training recipe measured; one that cannot be read is told of when it is."""
     try:
-        return "running" in json.loads(path.read_text(encoding="utf-8"))["results"][0]
+        return "validation" in json.loads(path.read_text(encoding="utf-8"))["results"][0]
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return False

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .figures import STYLE, save
 from .spread import half_interval
-from .study_spread import TrainedSpread
-from .trained import PER_STEP, Study
+from .study_spread import StudySpread
+from .trained import PER_STEP, Scored, Study, Trained, classifiers
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -19,7 +20,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 
 
 def study_figure(study: Study) -> matplotlib.figure.Figure:
-    """Accuracy against steps, against mean decision time, and validation against epochs: a line per network.
+    """Of classifiers, accuracy against steps and against mean decision time, a line per network; of others, a panel for
+    each number that was measured; of both, validation against epochs.
 
     :raises ValueError: if nothing was measured.
     """
@@ -28,22 +30,54 @@ def study_figure(study: Study) -> matplotlib.figure.Figure:
 
     if not study.results:
         raise ValueError("study_figure got a study without results, expected at least one network.")
-    learned = [r for r in study.results if r.validation]
+    panels = _decisions(classifiers(study.results)) or _numbers(study.results)
+    if any(r.validation for r in study.results):
+        panels = [*panels, partial(_validation, study.results)]
     with rc_context(STYLE):
-        figure = Figure((5.2 * (3 if learned else 2), 4.2), layout="constrained")
-        axes = figure.subplots(1, 3 if learned else 2)
-        for i, r in enumerate(study.results):
-            look = _look(i)
-            axes[0].plot(range(1, r.steps + 1), r.running, marker="o", label=r.label, **look)
-            axes[1].plot(r.times, r.curve, **look)
-            if learned and r.validation:
-                axes[2].plot(range(1, len(r.validation) + 1), r.validation, **look)
-        words = [("Decided after so many steps", "steps"), ("Decided when sure", "mean decision time, steps"),
-                 ("Validation", "epochs")]  # fmt: skip
-        for axis, (title, below) in zip(axes, words, strict=False):
-            axis.set(title=title, xlabel=below, ylabel="top-1 in %")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")  # many would cover the lines
+        figure = Figure((5.2 * len(panels), 4.2), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, panel in zip(axes, panels, strict=True):
+            panel(axis)
+        if classifiers(study.results):  # outside: many would cover the lines
+            figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     return figure
+
+
+Panel = Callable[[Any], None]
+"""Draws on axes."""
+
+
+def _decisions(results: Sequence[Trained]) -> list[Panel]:
+    def steps(axis: Any) -> None:
+        for i, r in enumerate(results):
+            axis.plot(range(1, r.steps + 1), r.running, marker="o", label=r.label, **_look(i))
+        axis.set(title="Decided after so many steps", xlabel="steps", ylabel="top-1 in %")
+
+    def times(axis: Any) -> None:
+        for i, r in enumerate(results):
+            axis.plot(r.times, r.curve, **_look(i))
+        axis.set(title="Decided when sure", xlabel="mean decision time, steps", ylabel="top-1 in %")
+
+    return [steps, times] if results else []
+
+
+def _numbers(results: Sequence[Scored]) -> list[Panel]:
+    def bars(name: str, axis: Any) -> None:
+        told = [(r.label, r.values[name], COLOURS[i % len(COLOURS)]) for i, r in enumerate(results) if name in r.values]
+        labels, values, colours = zip(*told[::-1], strict=True)  # from the top
+        axis.bar_label(axis.barh(labels, values, color=colours), fmt="%.4g", padding=3)
+        axis.margins(x=0.15)
+        axis.set(title=name)
+
+    return [partial(bars, name) for name in dict.fromkeys(name for r in results for name in r.values)]
+
+
+def _validation(results: Sequence[Scored], axis: Any) -> None:
+    for i, r in enumerate(results):
+        if r.validation:
+            axis.plot(range(1, len(r.validation) + 1), r.validation, label=r.label, **_look(i))
+    decided = bool(classifiers(results))
+    axis.set(title="Validation", xlabel="epochs", ylabel="top-1 in %" if decided else "score")
 
 
 def plot_study(study: Study, path: str | Path) -> None:
@@ -51,7 +85,7 @@ def plot_study(study: Study, path: str | Path) -> None:
     save(study_figure(study), path)
 
 
-def spread_figure(spreads: Sequence[TrainedSpread]) -> matplotlib.figure.Figure:
+def spread_figure(spreads: Sequence[StudySpread]) -> matplotlib.figure.Figure:
     """Accuracy against mean decision time of networks with more than one step: means, and 95 % intervals of them.
 
     :raises ValueError: if none has more than one step.
@@ -76,7 +110,7 @@ def spread_figure(spreads: Sequence[TrainedSpread]) -> matplotlib.figure.Figure:
     return figure
 
 
-def plot_spread(spreads: Sequence[TrainedSpread], path: str | Path) -> None:
+def plot_spread(spreads: Sequence[StudySpread], path: str | Path) -> None:
     """Draw :func:`spread_figure`; the suffix of ``path`` chooses the format."""
     save(spread_figure(spreads), path)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,32 +19,46 @@ PER_STEP = 8
 """Points of an accuracy-latency curve in one time step."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """One trained network on a test set.
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One network, or another way to answer the same question, on a test set.
 
-    :param name: of the network in its study. :param label: for people.
-    :param running: top-1 in percent if every sample is decided after step t, for t = 1 to T.
-    :param each: top-1 in percent of each step by itself. :param spread: the standard deviation of these over steps.
-    :param curve: top-1 in percent at mean decision times of 1, 1 + 1/8, … T: each sample stops at its first confident
-        step, at the largest threshold of confidence whose mean time is no later.
-    :param validation: top-1 in percent after each epoch of training, none if it was not trained. The last is the last
-        epoch's; the best chose the weights, unless the plan says otherwise.
+    :param name: in its study. :param label: for people.
+    :param values: what was measured, by name with its unit: ``"PSNR, dB"``; or further numbers of a classifier, e.g.
+        accuracy on corrupted samples.
+    :param validation: the score after each epoch of training, none if it was not trained. The last is the last epoch's;
+        the best chose the weights, unless the plan says otherwise.
     :param seconds: of training.
-    :param values: further numbers by name, e.g. accuracy on corrupted samples.
     :param rates: of each spiking layer, the share of steps at which a unit fires, over some test samples.
     """
 
     name: str
     label: str
+    values: dict[str, float] = field(default_factory=dict)
+    validation: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    rates: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float | None:
+        """The mean of :attr:`rates` over layers."""
+        return sum(self.rates.values()) / len(self.rates) if self.rates else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Scored):
+    """One trained classifier on a test set; its :attr:`validation` is top-1 in percent.
+
+    :param running: top-1 in percent if every sample is decided after step t, for t = 1 to T.
+    :param each: top-1 in percent of each step by itself. :param spread: the standard deviation of these over steps.
+    :param curve: top-1 in percent at mean decision times of 1, 1 + 1/8, … T: each sample stops at its first confident
+        step, at the largest threshold of confidence whose mean time is no later.
+    """
+
     running: list[float]
     each: list[float]
     spread: float
     curve: list[float]
-    validation: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-    values: dict[str, float] = field(default_factory=dict)
-    rates: dict[str, float] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -55,11 +69,6 @@ class Trained:
     def accuracy(self) -> float:
         """Top-1 in percent after all T steps."""
         return self.running[-1]
-
-    @property
-    def rate(self) -> float | None:
-        """The mean of :attr:`rates` over layers."""
-        return sum(self.rates.values()) / len(self.rates) if self.rates else None
 
     @property
     def times(self) -> list[float]:
@@ -75,11 +84,12 @@ class Trained:
 class Study:
     """Networks trained for one question, and what is needed to ask it again.
 
-    :param title: for people. :param results: one for each network, as they came. :param meta: recipe, seed, command, …
+    :param title: for people. :param results: one for each network, as they came, all :class:`Trained` or none.
+    :param meta: recipe, seed, command, …
     """
 
     title: str
-    results: list[Trained]
+    results: Sequence[Scored]
     meta: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
@@ -88,7 +98,7 @@ class Study:
             temporary.write_text(json.dumps(asdict(self), indent=1, default=str), encoding="utf-8")
 
     def plot(self, path: str | Path) -> None:
-        """Draw accuracy against steps, and against mean decision time; the suffix of ``path`` chooses the format."""
+        """Draw what was measured; the suffix of ``path`` chooses the format."""
         from .study_figures import plot_study
 
         plot_study(self, path)
@@ -101,7 +111,8 @@ def load_study(path: str | Path) -> Study:
     """
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
-        return Study(data["title"], [Trained(**r) for r in data["results"]], dict(data["meta"]))
+        results = [(Trained if "running" in r else Scored)(**r) for r in data["results"]]
+        return Study(data["title"], results, dict(data["meta"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"load_study got {path}, expected a study that a training recipe wrote: {error!r}.") from error
 
@@ -124,4 +135,12 @@ def trained(
     running, each = ((100 * correct(z, y_B).double() / len(y_B)).tolist() for z in (decided_TBC, z_TBC))
     spread = step_spread(z_TBC, y_B).deviation
     sure = curve.accuracy[rows].tolist()
-    return Trained(name, label or name, running, each, spread, sure, validation or [], seconds, dict(values or {}))
+    return Trained(
+        name=name, label=label or name, running=running, each=each, spread=spread, curve=sure,
+        validation=validation or [], seconds=seconds, values=dict(values or {}),
+    )  # fmt: skip
+
+
+def classifiers(results: Sequence[Scored]) -> list[Trained]:
+    """The results of a study of classifiers; none if it is one of other networks."""
+    return [r for r in results if isinstance(r, Trained)]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..layers import Spiking, running_mean
-from ..measure.trained import Trained, trained
-from ..train import Data, Epoch, Monitor, Plan, activity, fit, load_weights, save_weights
+from ..measure.trained import Scored, Trained, trained
+from ..train import Data, Epoch, Monitor, Plan, Score, activity, fit, load_weights, save_weights, top1
 from ..train.fit import Augment
 from ..train.objective import Loss, OfBatch
 from .data import Split
@@ -38,7 +38,7 @@ class Bench:
         if folder is None and not learning:
             raise ValueError("Bench got no folder to read weights from, expected one; pass it, or train.")
         self.seed, self.folder, self.quick, self.learning, self.watch = seed, folder, quick, learning, watch
-        self.results: list[Trained] = []
+        self.results: list[Scored] = []
 
     def generator(self) -> torch.Generator:
         """A fresh generator of this run's seed."""
@@ -50,7 +50,7 @@ class Bench:
 
     def train(
         self, name: str, network: nn.Module, split: Split, plan: Plan, objective: Loss | OfBatch | None = None,
-        augment: Augment | None = None,
+        augment: Augment | None = None, score: Score = top1,
     ) -> list[Epoch]:  # fmt: skip
         """Train in place, or put in the weights that were trained.
 
@@ -66,7 +66,7 @@ class Bench:
         history = fit(
             network, split.train, split.validation, plan, self.generator(), augment,
             lambda epoch: self.watch.epoch(name, epoch), self._place(f"training.{name}.safetensors"), objective,
-            self._place(f"training.{name}.jsonl"), monitor=monitor,
+            self._place(f"training.{name}.jsonl"), monitor=monitor, score=score,
         )  # fmt: skip
         self.keep(name, network)
         return history
@@ -87,6 +87,24 @@ class Bench:
         self.results.append(result)
         self.watch.say(f"{result.label}: {result.accuracy:.2f} % on test")
         return result
+
+    def score(
+        self, name: str, values: Mapping[str, float], label: str = "", history: Sequence[Epoch] = (),
+        network: nn.Module | None = None, test: Data | None = None,
+    ) -> Scored:  # fmt: skip
+        """Keep what was measured on test of an answer that is no class, by a network or another way.
+
+        :param values: numbers by name with unit. :param label: for people. :param history: of its training.
+        :param network: whose spikes are counted, on ``test``.
+        """
+        rates = {} if network is None or test is None else _rates(network, test)
+        validation, seconds = [epoch.validation for epoch in history], sum(epoch.seconds for epoch in history)
+        found = Scored(
+            name=name, label=label or name, values=dict(values), validation=validation, seconds=seconds, rates=rates
+        )
+        self.results.append(found)
+        self.watch.say(f"{found.label}: {', '.join(f'{n} {v:.4g}' for n, v in values.items())} on test")
+        return found
 
     def run(
         self, name: str, network: nn.Module, split: Split, plan: Plan, objective: Loss | OfBatch | None = None,

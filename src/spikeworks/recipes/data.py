@@ -46,7 +46,7 @@ class Split:
     """A data set in three parts that share no sample.
 
     :param train: to learn from, and to calibrate on. :param validation: to choose on. :param test: to report, once.
-    :param classes: their names; a label is the index. :param image: ``(C, H, W)``.
+    :param classes: their names; a label is the index. None where answers are no classes.
     """
 
     name: str

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..measure.study_spread import TrainedSpread, leads
-from ..measure.trained import Study
+from ..measure.study_spread import StudySpread, leads
+from ..measure.trained import Study, classifiers
 from ..recipes.training import STUDY
-from .study_page import shown_steps, write_study_page
+from .study_page import write_study_page
+from .study_rows import LEGEND, SHARED, shown_steps, study_rows
 from .terminal import markdown, plus_minus
 
 if TYPE_CHECKING:
@@ -32,14 +33,12 @@ def show(console: rich.console.Console, study: Study, files: Sequence[Path] = ()
     from rich.padding import Padding
     from rich.text import Text
 
-    console.print(f"\n  [bold]{escape(study.title)}[/]: top-1 in % on test", highlight=False)
-    console.print(Padding(study_table(study), (0, 0, 0, 1)), highlight=False)
-    legend = (
-        "T=t: decided after t steps. spread: standard deviation over the accuracies of single steps, in points. "
-        "time: mean decision time at which the accuracy after all steps is first reached, to a point, by confidence. "
-        "rate: spikes per unit and step, the mean over layers. best, last: on validation."
+    decided = bool(classifiers(study.results))
+    console.print(
+        f"\n  [bold]{escape(study.title)}[/]: {'top-1 in % on test' if decided else 'on test'}", highlight=False
     )
-    console.print(Padding(f"{legend}\n", (0, 2, 0, 2)), style="dim", highlight=False)
+    console.print(Padding(study_table(study), (0, 0, 0, 1)), highlight=False)
+    console.print(Padding(f"{LEGEND * decided}{SHARED}\n", (0, 2, 0, 2)), style="dim", highlight=False)
     for file in files:
         console.print(Text(f"  {file}", "cyan"), soft_wrap=True)
 
@@ -55,20 +54,13 @@ def study_table(study: Study) -> rich.table.Table:
 
     if not study.results:
         raise ValueError("study_table got a study without results, expected at least one network.")
-    read = shown_steps(study.results)
-    more = list(dict.fromkeys(name for r in study.results for name in r.values))
+    headings, rows = study_rows(study.results, 1)
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, padding=(0, 1))
     table.add_column("network")
-    for heading in (*(f"T={t}" for t in read), "spread", "time", "rate", "best", "last", *more):
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
-    for r in study.results:
-        after = [f"{r.running[t - 1]:.1f}" if t <= r.steps else "" for t in read]
-        held = [f"{max(r.validation):.1f}", f"{r.validation[-1]:.1f}"] if r.validation else ["–", "–"]
-        values = [f"{r.values[name]:.1f}" if name in r.values else "" for name in more]
-        rate = "–" if r.rate is None else f"{r.rate:.2f}"
-        table.add_row(
-            escape(r.label), *after, f"{r.spread:.1f}", f"{r.time_for(r.accuracy - 1):.2f}", rate, *held, *values
-        )
+    for r, row in zip(study.results, rows, strict=True):
+        table.add_row(escape(r.label), *row)
     return table
 
 
@@ -76,10 +68,15 @@ LEVELS = 6
 """Accuracies, a point apart, at which the time that networks take to them is told."""
 
 
-def spread_tables(spreads: Sequence[TrainedSpread]) -> str:
-    """Markdown: accuracy after each step and all runs one by one; then the time to reach an accuracy, where T > 1."""
-    read = shown_steps([r for s in spreads for r in s.results])
+def spread_tables(spreads: Sequence[StudySpread]) -> str:
+    """Markdown: what was measured, of classifiers accuracy after each step and all runs one by one; then the time to
+    reach an accuracy, where T > 1."""
+    read = shown_steps([r for s in spreads for r in classifiers(s.results)])
     more = list(dict.fromkeys(name for s in spreads for name in s.values))
+    if not read:
+        rows = [["network", *more]]
+        rows += [[s.label, *(plus_minus(s.values[n], 3) if n in s.values else "" for n in more)] for s in spreads]
+        return markdown(rows)
     rows = [["network", *(f"T={t}" for t in read), "spread", *more, "each run"]]
     for s in spreads:
         after = [plus_minus(s.running[t - 1]) if t <= len(s.running) else "" for t in read]
@@ -97,10 +94,12 @@ def spread_tables(spreads: Sequence[TrainedSpread]) -> str:
     return f"{markdown(rows)}\n\n{markdown(times)}"
 
 
-def leads_table(spreads: Sequence[TrainedSpread], label: str) -> str:
+def leads_table(spreads: Sequence[StudySpread], label: str) -> str:
     """Markdown: how far each network is ahead of one, and whether runs of other seeds would say so."""
-    rows = [[f"ahead of “{label}” by", "after all steps", "after one", "spread"]]
-    rows += [[one.label, *(_lead(*x) for x in (one.accuracy, one.first, one.spread))] for one in leads(spreads, label)]
+    ahead = leads(spreads, label)
+    names = list(dict.fromkeys(name for one in ahead for name in one.by))
+    rows = [[f"ahead of “{label}” by", *names]]
+    rows += [[one.label, *(_lead(*one.by[name]) if name in one.by else "" for name in names)] for one in ahead]
     return markdown(rows)
 
 

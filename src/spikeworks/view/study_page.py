@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..disk import whole
 from ..measure.study_figures import COLOURS, study_figure
-from ..measure.trained import Study, Trained
+from ..measure.trained import Scored, Study, classifiers
 from .report import _card, _reproduce, _table, _td, _tile, document, svg
+from .study_rows import LEGEND, SHARED, study_rows
 
 
 def write_study_page(study: Study, path: str | Path) -> None:
@@ -27,47 +28,39 @@ def study_page(study: Study) -> str:
 
     :raises ValueError: if nothing was measured.
     """
+    decided = bool(classifiers(study.results))
     drawn = {"all": svg(study_figure(study))}
     subtitle = " · ".join(str(study.meta[k]) for k in ("data", "date") if study.meta.get(k))
     return document(study.title, [
         f"<header><h1>{escape(study.title)}</h1><p>{escape(subtitle)}</p></header>",
         f'<section class="tiles">{"".join(_tiles(study.results))}</section>',
-        "<h2>Accuracy</h2>",
-        '<p class="lead">Top-1 accuracy in percent on test samples that nothing was chosen by: if every sample is '
-        "decided after t steps, and if each is decided as soon as the network is sure. Spread: standard deviation over "
-        "the accuracies of single steps. Time: mean decision time that reaches the accuracy after all steps, to a "
-        "point. Rate: spikes per unit and step, the mean over layers. Best and last: of all epochs, on validation.</p>",
+        f"<h2>{'Accuracy' if decided else 'Results'}</h2>",
+        f'<p class="lead">{escape(ACCURACY if decided else "")} {escape(LEGEND * decided + SHARED)}</p>',
         _card(drawn, "all"),
         f'<div class="card wide">{_numbers(study.results)}</div>',
         *_reproduce(study.meta),
     ])  # fmt: skip
 
 
-def _tiles(results: Sequence[Trained]) -> Iterable[str]:
-    best = max(results, key=lambda r: r.accuracy)
-    yield _tile(f"{best.accuracy:.2f} %", best.label, "the highest accuracy, after all its steps")
-    first = max(results, key=lambda r: r.running[0])
-    yield _tile(f"{first.running[0]:.2f} %", first.label, "the highest after one step")
+ACCURACY = "Top-1 accuracy in percent on test samples that nothing was chosen by."
+
+
+def _tiles(results: Sequence[Scored]) -> Iterable[str]:
+    if decided := classifiers(results):
+        best = max(decided, key=lambda r: r.accuracy)
+        yield _tile(f"{best.accuracy:.2f} %", best.label, "the highest accuracy, after all its steps")
+        first = max(decided, key=lambda r: r.running[0])
+        yield _tile(f"{first.running[0]:.2f} %", first.label, "the highest after one step")
+    elif learned := [r for r in results if r.validation]:
+        best = max(learned, key=lambda r: max(r.validation))
+        yield _tile(f"{max(best.validation):.4g}", best.label, "the highest score on validation")
     yield _tile(f"{sum(r.seconds for r in results) / 60:.1f} min", "training", f"of {len(results)} networks")
 
 
-def _numbers(results: Sequence[Trained]) -> str:
-    read = shown_steps(results)
-    more = list(dict.fromkeys(name for r in results for name in r.values))
-    head = ["network", *(f"T = {t}" for t in read), "spread", "time", "rate", "best", "last", "seconds", *more]
-    rows = []
-    for i, r in enumerate(results):
-        cells = [f'<td><i class="dot" style="--dot:{COLOURS[i % len(COLOURS)]}"></i>{escape(r.label)}</td>']
-        told = [f"{r.running[t - 1]:.2f}" if t <= r.steps else "" for t in read]
-        told += [f"{r.spread:.2f}", f"{r.time_for(r.accuracy - 1):.2f}", "–" if r.rate is None else f"{r.rate:.3f}"]
-        told += [f"{max(r.validation):.2f}", f"{r.validation[-1]:.2f}"] if r.validation else ["–", "–"]
-        told += [f"{r.seconds:.0f}", *(f"{r.values[n]:.2f}" if n in r.values else "" for n in more)]
-        rows.append(f"<tr>{''.join([*cells, *map(_td, told)])}</tr>")
-    return _table(head, rows)
-
-
-def shown_steps(results: Sequence[Trained]) -> list[int]:
-    """The first step, powers of two, and the last of every network."""
-    most = max(r.steps for r in results)
-    powers = {1 << i for i in range(most.bit_length()) if 1 << i <= most}
-    return sorted(powers | {r.steps for r in results})
+def _numbers(results: Sequence[Scored]) -> str:
+    headings, rows = study_rows(results, 2)
+    lines = []
+    for i, (r, row) in enumerate(zip(results, rows, strict=True)):
+        name = f'<td><i class="dot" style="--dot:{COLOURS[i % len(COLOURS)]}"></i>{escape(r.label)}</td>'
+        lines.append(f"<tr>{''.join([name, *map(_td, [*row, f'{r.seconds:.0f}'])])}</tr>")
+    return _table(["network", *headings, "seconds"], lines)

@@ -46,7 +46,7 @@ def watching(console: rich.console.Console) -> Iterator[Watch]:
             bars.update(tasks[name], completed=done, total=total, now=now, done=int(done))  # type: ignore[arg-type]
 
         def epoch(name: str, e: Epoch) -> None:
-            move(f"train {name}", e.number, e.epochs, f"loss {e.loss:.3f}  validation {e.validation:.2f} %")
+            move(f"train {name}", e.number, e.epochs, f"loss {e.loss:.3f}  validation {e.validation:.2f}")
 
         label, before, methods, samples = "", 0, 0, 0
 
@@ -145,9 +145,9 @@ AS_MANY = "– deep, as many values"
 """The row below a method: its deep network with activations rounded to as many values as T steps tell apart."""
 
 
-def plus_minus(value: tuple[float, float]) -> str:
+def plus_minus(value: tuple[float, float], digits: int = 2) -> str:
     """Mean and deviation."""
-    return f"{value[0]:.2f} ± {value[1]:.2f}"
+    return f"{value[0]:.{digits}f} ± {value[1]:.{digits}f}"
 
 
 def deliver(console: rich.console.Console, report: Report, out: Path) -> None:
