@@ -1,6 +1,7 @@
 """Full runs, one file per result: a function that trains, converts, measures and returns the report."""
 
 from . import (
+    camera_flow,
     convert_cifar10_resnet,
     convert_cifar10_vgg,
     convert_cifar10_vit,
@@ -41,6 +42,7 @@ TRAINING: dict[str, Training] = {
         hsd_ablations.objects,
         latency.digits,
         latency.fashion,
+        camera_flow.scenes,
     )
 }
-"""Every recipe that trains spiking networks, by name; all take ``seed``, ``quick``, ``watch`` and ``folder``."""
+"""Every recipe that trains, by name; all take ``seed``, ``quick``, ``watch`` and ``folder``."""

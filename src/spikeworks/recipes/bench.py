@@ -50,15 +50,16 @@ class Bench:
 
     def train(
         self, name: str, network: nn.Module, split: Split, plan: Plan, objective: Loss | OfBatch | None = None,
-        augment: Augment | None = None, score: Score = top1,
+        augment: Augment | None = None, score: Score = top1, kept: nn.Module | None = None,
     ) -> list[Epoch]:  # fmt: skip
         """Train in place, or put in the weights that were trained.
 
-        :param name: of the network in this run. The rest as :func:`spikeworks.train.fit` takes it.
+        :param name: of the network in this run. :param kept: the part of it whose weights are left; default: all. The
+            rest as :func:`spikeworks.train.fit` takes it.
         :returns: one for each epoch; none if nothing was trained.
         """
         if not self.learning:
-            load_weights(network, self._place(f"weights.{name}.safetensors") or "")
+            load_weights(kept or network, self._place(f"weights.{name}.safetensors") or "")
             network.eval()
             return []
         plan = replace(plan, epochs=1, warmup=min(plan.warmup, 1)) if self.quick else plan
@@ -68,7 +69,7 @@ class Bench:
             lambda epoch: self.watch.epoch(name, epoch), self._place(f"training.{name}.safetensors"), objective,
             self._place(f"training.{name}.jsonl"), monitor=monitor, score=score,
         )  # fmt: skip
-        self.keep(name, network)
+        self.keep(name, kept or network)
         return history
 
     def measure(

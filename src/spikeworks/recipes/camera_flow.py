@@ -2,118 +2,101 @@
 
 Scenes are a textured background and one to four textured discs and rectangles; all move, turn and grow, each its own
 way, by half a pixel a frame at most. The simulated camera is noisy (``vidar``). Held-out scenes are other ones, twice
-as large. :func:`run` gives the table; what it came to is in ``docs/camera-flow.md``.
+as large. What it came to is in ``docs/camera-flow.md``.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ..camera import Flow, Layer, Scene, SpikeStream, dis, flow_by, match, simulate, texture
 from ..camera import Path as Way
 from ..camera.flow import arrive
 from ..camera.flow_network import told
-from ..disk import whole
 from ..measure import aepe, outliers
 from ..models import SpikeFlow, spike_flow_small
-from ..train import flow_loss, save_weights
-from .run import Watch
+from ..train import Data, Plan, flow_loss
+from .bench import Bench
+from .data import Split
+from .spike_clips import Unpacked, packed_in_time
+from .training import Training
 
 BEFORE = 24
 """Frames in front of the first of the two frames, and behind the second."""
 
 
 @dataclass(frozen=True)
-class FlowSettings:
+class Settings:
     """How the network is trained.
 
-    :param scenes: to train on. :param held_out: to measure on. :param size: (height, width) of training scenes.
-    :param apart: frames from one clip's middle to the other's. :param steps: of the optimiser (AdamW). :param batch:
-        scenes in a step. :param rate: the most; it falls to 0 along half a cosine. :param decay: of weights.
-    :param passes: in measuring; in training every second step has two.
+    :param plan: an epoch sees each scene four times, mirrored this way and that.
+    :param scenes: to train on. :param validated: to choose on. :param tested: to measure on. :param size: (height,
+        width) of scenes; those to measure on are twice as large.
+    :param apart: frames from one clip's middle to the other's. :param passes: in measuring; in training one or two.
     """
 
+    plan: Plan
     scenes: int = 300
-    held_out: int = 16
+    validated: int = 16
+    tested: int = 16
     size: tuple[int, int] = (64, 96)
     apart: int = 20
-    steps: int = 1200
-    batch: int = 4
-    rate: float = 1e-3
-    decay: float = 4e-4
     passes: int = 2
-
-
-@dataclass(frozen=True)
-class FlowResult:
-    """How far a method is from the truth.
-
-    :param name: of the method. :param error: AEPE in pixels over all pixels that stay in the picture; what a method
-        cannot tell counts as still. :param outliers: share of them, see :func:`~spikeworks.measure.outliers`.
-    :param known: the share of pixels that the method calls valid. :param error_known: AEPE over those.
-    """
-
-    name: str
-    error: float
-    outliers: float
-    known: float
-    error_known: float
-
-
-@dataclass(frozen=True)
-class FlowStudy:
-    """What came of a run.
-
-    :param results: a line per method. :param losses: of the training steps. :param network: as trained.
-    """
-
-    results: list[FlowResult]
-    losses: list[float]
-    network: SpikeFlow
-
-    def save(self, path: str | Path) -> None:
-        """Write results and losses as JSON."""
-        with whole(path) as temporary:
-            words = {"results": [asdict(r) for r in self.results], "losses": self.losses}
-            temporary.write_text(json.dumps(words, indent=1), encoding="utf-8")
-
-
-def run(
-    seed: int = 0, quick: bool = False, watch: Watch = Watch(), folder: str | Path | None = None,
-    settings: FlowSettings = FlowSettings(),
-) -> FlowStudy:  # fmt: skip
-    """Train, and measure on held-out scenes.
-
-    :param seed: of scenes, noise, weights and order. :param quick: only to see whether it runs.
-    :param watch: who is told what happens.
-    :param folder: where ``weights.safetensors`` and ``flow.json`` are left; default: nowhere.
-    """
-    if quick:
-        settings = FlowSettings(scenes=4, held_out=1, size=(32, 48), steps=2, batch=2)
-    draw = np.random.default_rng(seed)
-    watch.say(f"{settings.scenes} scenes are simulated")
-    films = [filmed(settings.size, settings.apart, draw) for _ in range(settings.scenes)]
-    network = spike_flow_small(torch.Generator().manual_seed(seed))
-    losses = train(network, films, settings, draw, watch)
-    large = (2 * settings.size[0], 2 * settings.size[1])
-    apart = np.random.default_rng([seed, 1])  # others than those trained on, however many these are
-    held = [filmed(large, settings.apart, apart) for _ in range(settings.held_out)]
-    study = FlowStudy(compared(network, held, settings, watch), losses, network)
-    if folder is not None:
-        save_weights(network, Path(folder) / "weights.safetensors")
-        study.save(Path(folder) / "flow.json")
-    return study
 
 
 Filmed = tuple[SpikeStream, NDArray[np.float32]]
 """A recording, and the pixels that are gone from its frame :data:`BEFORE` on to the other one."""
+
+
+class Pairs(nn.Module):
+    """A network on two clips ``[B, 2, T, H, W]`` → its flows, in training after one pass or two."""
+
+    def __init__(self, network: SpikeFlow, apart: int, passes: int) -> None:
+        super().__init__()
+        self.network, self.apart, self.passes = network, apart, passes
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Pixels, of each level, the coarsest first."""
+        first, second = x.unbind(1)
+        passes = 1 + int(torch.randint(self.passes, ())) if self.training else self.passes
+        return told(self.network, first.transpose(0, 1), second.transpose(0, 1), self.apart, passes)
+
+
+def score(flows: Sequence[Tensor], truth: Tensor) -> Tensor:
+    """The more the better: the mean distance of each sample, in pixels, below 0."""
+    return -(flows[-1] - truth).norm(dim=1).flatten(1).mean(1)
+
+
+def study(bench: Bench, settings: Settings) -> None:
+    """Train on scenes, and measure on others beside what needs no training."""
+    if bench.quick:
+        settings = Settings(settings.plan, 4, 1, 1, (32, 48), settings.apart, settings.passes)
+    count, rows_columns = settings.scenes + settings.validated, settings.size
+    bench.watch.say(f"{count} scenes are simulated")
+    draw = np.random.default_rng(bench.seed)
+    films = [filmed(rows_columns, settings.apart, draw) for _ in range(count)]
+    apart = np.random.default_rng([bench.seed, 1])  # others than those trained on, however many these are
+    large = (2 * rows_columns[0], 2 * rows_columns[1])
+    held = [filmed(large, settings.apart, apart) for _ in range(settings.tested)]
+    network = spike_flow_small(bench.generator())
+    pairs, frames = Pairs(network, settings.apart, settings.passes), network.config.frames
+    mirrored = [one for film in films[: settings.scenes] for one in mirrors(film)]
+    parts = [clips(part, settings.apart, frames) for part in (mirrored, films[settings.scenes :], held)]
+    split = Split("scenes", (), *parts)
+    history = bench.train("network", pairs, split, settings.plan, flow_loss, score=score, kept=network)
+    for name, method in methods(network, settings.passes).items():
+        try:
+            values = compared(method, held, settings.apart)
+        except ModuleNotFoundError as error:
+            bench.watch.say(f"{name} is left out: {error}")
+            continue
+        bench.score(name, values, history=history if name == "network" else ())
 
 
 def drawn_scene(size: tuple[int, int], draw: np.random.Generator, at: float) -> Scene:
@@ -144,49 +127,28 @@ def filmed(size: tuple[int, int], apart: int, draw: np.random.Generator) -> Film
     return stream, scene.flow(BEFORE + 0.5, BEFORE + apart + 0.5)  # a frame sees the light of its middle
 
 
-def train(
-    network: SpikeFlow, films: list[Filmed], settings: FlowSettings, draw: np.random.Generator, watch: Watch
-) -> list[float]:
-    """Train in place; pictures are mirrored at random. The loss of each step.
-
-    The loop is its own: :func:`spikeworks.train.fit` trains classifiers.
-
-    :raises ValueError: for a loss that is not finite.
-    """
-    optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
-    losses: list[float] = []
-    for step in range(settings.steps):
-        chosen = draw.choice(len(films), min(settings.batch, len(films)), replace=False)
-        first, second, truth = _batch([films[i] for i in chosen], settings.apart, network.config.frames, draw)
-        loss = flow_loss(told(network, first, second, settings.apart, 1 + step % 2), truth)
-        if not torch.isfinite(loss):
-            raise ValueError(f"camera_flow got a loss of {float(loss)} in step {step}; lower rate={settings.rate}.")
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-        optimiser.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-        if (step + 1) % 100 == 0:
-            watch.say(f"step {step + 1} of {settings.steps}: loss {np.mean(losses[-100:]):.2f}")
-    return losses
+Bits = tuple[NDArray[np.uint8], NDArray[np.float32]]
+"""Decoded frames, and the flow."""
 
 
-def _batch(
-    films: list[Filmed], apart: int, frames: int, draw: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    clips: list[list[NDArray[np.float32]]] = [[], []]
-    truths = []
-    for stream, truth in films:
-        axes = tuple(axis for axis in (1, 2) if draw.random() < 0.5)
-        for kept, t in zip(clips, (BEFORE, BEFORE + apart), strict=True):
-            begin = t - frames // 2
-            kept.append(np.flip(stream[begin : begin + frames].dense(np.float32), axes))
+def mirrors(film: Filmed) -> list[Bits]:
+    """A film, and the three that mirrors show: a mirrored picture has a mirrored flow."""
+    bits, found = film[0].dense(), []
+    for axes in ((), (1,), (2,), (1, 2)):
         signs = np.array([-1 if axis in axes else 1 for axis in (2, 1)], np.float32)
-        truths.append(np.flip(truth, axes) * signs[:, None, None])
-    first, second = (torch.from_numpy(np.stack(kept, 1)) for kept in clips)
-    return first, second, torch.from_numpy(np.stack(truths))
+        found.append((np.flip(bits, axes), np.flip(film[1], axes) * signs[:, None, None]))
+    return found
+
+
+def clips(films: Sequence[Filmed | Bits], apart: int, frames: int) -> Data:
+    """The clips around both frames, and the flow between them."""
+    x, y = [], []
+    for film, truth in films:
+        bits = film.dense() if isinstance(film, SpikeStream) else film
+        begins = [t - frames // 2 for t in (BEFORE, BEFORE + apart)]
+        x.append(np.stack([packed_in_time(bits[begin : begin + frames]) for begin in begins]))
+        y.append(truth.astype(np.float32))
+    return Data(torch.from_numpy(np.stack(x)), torch.from_numpy(np.stack(y)), Unpacked(frames))
 
 
 Method = Callable[[SpikeStream, int, int, bool], Flow]
@@ -212,28 +174,28 @@ def methods(network: SpikeFlow, passes: int = 2) -> dict[str, Method]:
     return {"still": still, "dis": by_dis, "match": by_match, "network": by_network}
 
 
-def compared(
-    network: SpikeFlow, films: list[Filmed], settings: FlowSettings = FlowSettings(), watch: Watch = Watch()
-) -> list[FlowResult]:
-    """Every one of :func:`methods` on the same films; DIS only where OpenCV is installed."""
-    t0, t1 = BEFORE, BEFORE + settings.apart
+def compared(method: Method, films: Sequence[Filmed], apart: int) -> dict[str, float]:
+    """How far a method is from the truth: over all pixels that stay in the picture, what it cannot tell counts as
+    still; and over those of them that it calls valid.
+
+    :raises ModuleNotFoundError: where the method needs a library that is not there.
+    """
+    t0, t1 = BEFORE, BEFORE + apart
     truth = np.stack([truth for _, truth in films])
     stays = np.stack([arrive(uv)[2] for uv in truth])
-    results = []
-    for name, method in methods(network, settings.passes).items():
-        try:
-            every, sure = ([method(stream, t0, t1, strict) for stream, _ in films] for strict in (False, True))
-        except ModuleNotFoundError as error:
-            watch.say(f"{name} is left out: {error}")
-            continue
-        all_uv, sure_uv = (settings.apart * np.stack([flow.uv for flow in flows]) for flows in (every, sure))
-        known = np.stack([flow.valid for flow in sure])
-        both = known & stays
-        error_known = aepe(sure_uv, truth, both) if both.any() else np.nan
-        results.append(
-            FlowResult(
-                name, aepe(all_uv, truth, stays), outliers(all_uv, truth, stays), float(known.mean()), error_known
-            )
-        )
-        watch.say(f"{name}: {results[-1].error:.2f} pixels")
-    return results
+    every, sure = ([method(stream, t0, t1, strict) for stream, _ in films] for strict in (False, True))
+    all_uv, sure_uv = (apart * np.stack([flow.uv for flow in flows]) for flows in (every, sure))
+    known = np.stack([flow.valid for flow in sure])
+    values = {"AEPE, px": aepe(all_uv, truth, stays), "outliers, %": 100 * outliers(all_uv, truth, stays)}
+    values["called valid, %"] = 100 * float(known.mean())
+    if (known & stays).any():
+        values["AEPE of valid, px"] = aepe(sure_uv, truth, known & stays)
+    return values
+
+
+scenes = Training(
+    "camera_flow", "Optical flow of a spike camera",
+    Settings(Plan(4, 4, 1e-3, "adamw", decay=4e-4, warmup=0, clip=10.0)), study,
+    {"data": "simulated scenes: 300 to learn from, 16 to choose on, 16 larger ones to test"},
+)  # fmt: skip
+"""A network of 0.15 million parameters, DIS, block matching, and that nothing moves."""

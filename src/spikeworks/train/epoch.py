@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import Augment, Data
-from .evaluate import Score, ready, summed
+from .evaluate import Answers, Score, ready, summed
 from .objective import Loss, OfBatch
 from .run import Run
 
@@ -66,15 +66,14 @@ def _epoch(
                         logits = team.module(x)
                     if number == 1 and i == 0 and train.classes:
                         _check_outputs(logits, train)
-                    timed = logits.dim() == 3 or not train.classes  # an answer that is no class stays as it is
-                    loss = loss_of(logits.float() if timed else logits.float().unsqueeze(0), y)
+                    loss = loss_of(_seen(logits, train.classes), y)
                 (lost,) = team.sums(float(loss.detach()) * count)  # of all processes, so that all stop as one
                 if not math.isfinite(lost):
                     _stop(run, f"a loss of {lost / len(part)}", number)
                 if rule is None:
                     (loss * weight).backward()
             total += lost
-            scored += summed(score, logits.detach(), y, count)
+            scored += summed(score, logits, y, count)
         if plan.clip:
             team.clip(plan.clip)
         optimiser.step()
@@ -84,6 +83,13 @@ def _epoch(
         _stop(run, "weights that are not finite", number)
     seen = sum(map(len, parts))
     return total / seen, team.sums(scored)[0] / seen
+
+
+def _seen(answers: Answers, classes: bool) -> Answers:
+    """Answers in single precision, and with time where they are logits; those that are no classes stay as they are."""
+    if not isinstance(answers, Tensor):
+        return [answer.float() for answer in answers]
+    return answers.float().unsqueeze(0) if classes and answers.dim() == 2 else answers.float()
 
 
 def _parts(index: Tensor, wanted: int) -> int:

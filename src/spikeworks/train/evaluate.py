@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,10 @@ from torch import Tensor, nn
 from .data import Data
 from .parallel import Team
 
-Score = Callable[[Tensor, Tensor], Tensor]
+Answers = Any
+"""What a network gives: a tensor; or, where answers are no classes, a sequence of them, e.g. flow on several levels."""
+
+Score = Callable[[Answers, Tensor], Tensor]
 """``score(answers, y)`` → a number for each sample ``[B]``, the larger the better."""
 
 
@@ -41,7 +45,8 @@ def shared_score(team: Team, data: Data, batch: int, score: Score) -> float:
     return team.sums(total)[0] / len(data.y)
 
 
-def summed(score: Score, answers: Tensor, y: Tensor, count: int) -> float:
+@torch.no_grad()
+def summed(score: Score, answers: Answers, y: Tensor, count: int) -> float:
     """The score of the first ``count`` samples of a batch together.
 
     :raises ValueError: unless there is a number for each sample.

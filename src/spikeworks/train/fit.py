@@ -62,7 +62,8 @@ def fit(
     :param rule: what gradients come from in place of back-propagation through time, e.g.
         :class:`~spikeworks.train.OTTT`; in one process.
     :param score: how good answers are, see :data:`~spikeworks.train.Score`; default: top-1 in percent. Needed, with an
-        objective, where ``train.y`` are no class numbers: both then see answers as the network gives them.
+        objective, where ``train.y`` are no class numbers: both then see answers as the network gives them,
+        be it one tensor or a list of them.
     :returns: one :class:`Epoch` per epoch; :func:`~spikeworks.train.summary` reads best and last from it.
     :raises ValueError: for labels the network has no output for, a checkpoint of another network or run, or a loss that
         is no longer finite. :raises OSError: if a file cannot be written.

@@ -12,14 +12,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""``loss(z_TBC, y_B)`` → a scalar: an :class:`Objective`, or a function."""
+Loss = Callable[[Any, Tensor], Tensor]
+"""``loss(z_TBC, y_B)`` → a scalar: an :class:`Objective`, or a function; of answers that are no classes, as they are."""
 
 
 @runtime_checkable
