@@ -42,6 +42,7 @@ from .layout import Layout as Layout
 from .layout import headed as headed
 from .layout import pack as pack
 from .layout import unpack as unpack
+from .learned import Learned as Learned
 from .lights import Film as Film
 from .lights import Light as Light
 from .lights import still as still

@@ -47,14 +47,14 @@ class Estimator(ABC):
     def after(self) -> int:
         """Frames behind ``t`` that are looked at; 0: causal."""
 
-    @abstractmethod
-    def estimate(self, packed: NDArray[np.uint8], at: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Light and validity of all stored cells.
+    @property
+    def around(self) -> int:
+        """Pixels on each side of one that its light is told from."""
+        return 0
 
-        :param packed: frames ``[n, bytes]``; fewer than asked for where the recording begins or ends.
-        :param at: which of them is ``t``.
-        :returns: ``[8·bytes]`` each.
-        """
+    @abstractmethod
+    def picture(self, stream: SpikeStream, at: int) -> Image:
+        """The image at a frame of a stream that holds what is looked at, but where the recording begins or ends."""
 
     def __call__(self, stream: SpikeStream, at: int | Sequence[int]) -> Image:
         """The image at a frame ``[H, W]``, or at several ``[N, H, W]``; frames are counted from the stream's first.
@@ -102,8 +102,7 @@ class Estimator(ABC):
 
     def _one(self, stream: SpikeStream, t: int) -> Image:
         start, stop = max(0, t - self.before), min(len(stream), t + self.after + 1)
-        light, valid = self.estimate(stream.frames[start:stop], t - start)
-        return image(stream, light, valid)
+        return self.picture(stream[start:stop], t - start)
 
     def _running(self, stream: SpikeStream, frames: range) -> Iterator[tuple[int, Image]]:
         for t in frames:
@@ -134,7 +133,24 @@ def grey(found: Image, white: float = 1.0, gamma: float = 1.0) -> NDArray[np.uin
     return np.rint(255 * np.clip(found.light / white, 0, 1) ** (1 / gamma)).astype(np.uint8)
 
 
-class Windowed(Estimator):
+class CellByCell(Estimator):
+    """One that tells each pixel's light from its own spikes."""
+
+    @abstractmethod
+    def estimate(self, packed: NDArray[np.uint8], at: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Light and validity of all stored cells.
+
+        :param packed: frames ``[n, bytes]``; fewer than asked for where the recording begins or ends.
+        :param at: which of them is ``t``.
+        :returns: ``[8·bytes]`` each.
+        """
+
+    def picture(self, stream: SpikeStream, at: int) -> Image:
+        """That of all cells."""
+        return image(stream, *self.estimate(stream.packed(), at))
+
+
+class Windowed(CellByCell):
     """One that looks at a window: up to t if it is causal, else around t, of an even one behind its middle."""
 
     window: int
@@ -151,7 +167,7 @@ class Windowed(Estimator):
         return self.window - 1 - self.before
 
 
-class Reaching(Estimator):
+class Reaching(CellByCell):
     """One that looks for spikes among so many frames up to t, and behind t unless it is causal."""
 
     reach: int

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import planes
-from .estimate import Estimator, Image, image
+from .estimate import CellByCell, Image, image
 from .layout import unpack
 from .plasticity import Plasticity
 from .running import BLOCK
@@ -23,7 +23,7 @@ LIGHT = Plasticity(0.15, 0.15, 1, 10, 1)
 
 
 @dataclass(frozen=True)
-class TFSTP(Estimator):
+class TFSTP(CellByCell):
     """Texture from short-term plasticity: the interval at whose fixed point the synapse would be.
 
     The spikes of a pixel drive a :class:`.Plasticity`. From its step at the last spike, which ends an interval of k

@@ -15,6 +15,11 @@ from .qkformer import QKFormer as QKFormer
 from .qkformer import QKFormerConfig as QKFormerConfig
 from .qkformer import qkformer_2_256 as qkformer_2_256
 from .qkformer import qkformer_4_384 as qkformer_4_384
+from .reconstruct import FiveConvolutions as FiveConvolutions
+from .reconstruct import FiveConvolutionsConfig as FiveConvolutionsConfig
+from .reconstruct import five_convolutions as five_convolutions
+from .reconstruction import RECONSTRUCTIONS as RECONSTRUCTIONS
+from .reconstruction import reconstruction as reconstruction
 from .resformer import DualSpikeAttention as DualSpikeAttention
 from .resformer import SpikingResformer as SpikingResformer
 from .resformer import SpikingResformerConfig as SpikingResformerConfig
@@ -53,6 +58,9 @@ from .spikformer import spikformer_8_768 as spikformer_8_768
 from .spiking_attention import SpikingAttention as SpikingAttention
 from .spiking_attention import SpikingBlock as SpikingBlock
 from .spiking_attention import SpikingMLP as SpikingMLP
+from .spiking_reconstruct import SpikingReconstruction as SpikingReconstruction
+from .spiking_reconstruct import SpikingReconstructionConfig as SpikingReconstructionConfig
+from .spiking_reconstruct import spiking_reconstruction as spiking_reconstruction
 from .transformer import SelfAttention as SelfAttention
 from .transformer import TransformerBlock as TransformerBlock
 from .transformer import ViT as ViT

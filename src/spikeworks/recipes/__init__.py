@@ -2,6 +2,7 @@
 
 from . import (
     camera_flow,
+    camera_pictures,
     convert_cifar10_resnet,
     convert_cifar10_vgg,
     convert_cifar10_vit,
@@ -43,6 +44,8 @@ TRAINING: dict[str, Training] = {
         latency.digits,
         latency.fashion,
         camera_flow.scenes,
+        camera_pictures.convolutions,
+        camera_pictures.spiking,
     )
 }
 """Every recipe that trains, by name; all take ``seed``, ``quick``, ``watch`` and ``folder``."""

@@ -10,22 +10,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..camera import Layer, Path, Scene, Sensor, simulate
+from ..camera import Layer, Path, Scene, Sensor, SpikeStream, simulate
 from ..camera.leaves import leaves
 from ..train import Data
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What :func:`packed_in_time` packed, ``[..., ⌈frames/8⌉, H, W]`` bytes → floats ``[..., frames, H, W]``."""
+    """What :func:`packed_in_time` packed, ``[..., ⌈n/8⌉, H, W]`` bytes → floats ``[..., frames − begin, H, W]``.
+
+    :param frames: the frame to end before. :param begin: the first.
+    """
 
     frames: int
+    begin: int = 0
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply it to a batch."""
         shifts = torch.arange(8, dtype=torch.uint8, device=x.device).reshape(8, 1, 1)
         bits = (x.unsqueeze(-3) >> shifts) & 1
-        return bits.flatten(-4, -3)[..., : self.frames, :, :].float()
+        return bits.flatten(-4, -3)[..., self.begin : self.frames, :, :].float()
 
 
 def packed_in_time(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -34,7 +38,7 @@ def packed_in_time(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def clips(
-    count: int, frames: int, size: int, draw: np.random.Generator, fastest: float = 1.5,
+    count: int, frames: int, size: int, draw: np.random.Generator, fastest: float = 0.8,
     progress: Callable[[int, int], None] | None = None,
 ) -> Data:  # fmt: skip
     """Clips of dead leaves that move in front of each other, and the light at their middle frame.
@@ -43,26 +47,40 @@ def clips(
     noise; every fourth has none.
 
     :param count: of clips, a multiple of 8. :param frames: of each. :param size: pixels on a side.
-    :param fastest: pixels per frame. :param progress: told how many are done, of how many.
+    :param fastest: pixels per frame; most are much slower. :param progress: told how many are done, of how many.
     :returns: bits packed along time, and the light ``[N, size, size]`` in spikes per frame.
     """
     x = np.empty((count, -(-frames // 8), size, size), np.uint8)
     y = np.empty((count, size, size), np.float32)
     for start in range(0, count, 8):
-        scene, sensor = _scene(2 * size, draw, fastest), _sensor(draw)
-        bits = simulate(scene.light, sensor, 2 * frames, draw).dense()
+        stream, light, _ = recording(2 * size, 2 * frames, draw, fastest)
+        bits = stream.dense()
         for half in range(2):
             packed = packed_in_time(bits[half * frames : (half + 1) * frames])
-            light = sensor.rate_max * scene.light(half * frames + frames // 2 + 0.5)
+            seen = light(half * frames + frames // 2)
             for quarter in range(4):
                 rows, columns = (slice(k * size, (k + 1) * size) for k in divmod(quarter, 2))
-                x[start + 4 * half + quarter], y[start + 4 * half + quarter] = (
-                    packed[:, rows, columns],
-                    light[rows, columns],
-                )
+                place = start + 4 * half + quarter
+                x[place], y[place] = packed[:, rows, columns], seen[rows, columns]
         if progress is not None:
             progress(start + 8, count)
     return Data(torch.from_numpy(x), torch.from_numpy(y), Unpacked(frames))
+
+
+Light = Callable[[int], NDArray[np.float32]]
+"""A frame → the light it saw, in spikes per frame of a pixel without noise, ``[H, W]``."""
+
+
+def recording(
+    size: int, frames: int, draw: np.random.Generator, fastest: float = 0.8
+) -> tuple[SpikeStream, Light, float]:
+    """A scene of dead leaves before a simulated sensor, its light, and what is white."""
+    scene, sensor = _scene(size, draw, fastest), _sensor(draw)
+
+    def light(frame: int) -> NDArray[np.float32]:
+        return np.asarray(sensor.rate_max * scene.light(frame + 0.5), np.float32)  # a frame sees its middle
+
+    return simulate(scene.light, sensor, frames, draw), light, sensor.rate_max
 
 
 def _scene(size: int, draw: np.random.Generator, fastest: float) -> Scene:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Loss = Callable[[Any, Tensor], Tensor]
-"""``loss(z_TBC, y_B)`` → a scalar: an :class:`Objective`, or a function; of answers that are no classes, as they are."""
+"""``loss(z_TBC, y_B)`` → a scalar: an :class:`Objective`, or a function; answers without classes stay as they are."""
 
 
 @runtime_checkable

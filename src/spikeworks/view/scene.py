@@ -174,10 +174,18 @@ class Scene:
         estimator = look.estimator
         start = max(0, int(frames[0]) - estimator.before)
         stop = min(len(self.stream), int(frames[-1]) + estimator.after + 1)
-        alone = camera.SpikeStream.of(self.bits(x, y, start, stop)[:, None, None])
+        reach, size = estimator.around, (self.stream.width, self.stream.height)
+        (left, wide), (top, high) = (
+            (max(0, at - reach), min(most, at + reach + 1) - max(0, at - reach))
+            for at, most in zip((x, y), size, strict=True)
+        )
+        if reach:
+            near = self.stream[start:stop].crop(left, top, wide, high)
+        else:
+            near = camera.SpikeStream.of(self.bits(x, y, start, stop)[:, None, None])
         try:
-            found = estimator(alone, [int(t) - start for t in frames])
+            found = estimator(near, [int(t) - start for t in frames])
         except ValueError:  # the recording is shorter than its window
             return None
-        pairs = zip(found.light.ravel().tolist(), found.valid.ravel().tolist(), strict=True)
+        pairs = zip(*(part[:, y - top, x - left].tolist() for part in found), strict=True)
         return [light if valid else None for light, valid in pairs]

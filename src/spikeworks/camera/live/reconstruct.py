@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import planes
 from ..estimate import TFP, Estimator, Image, image
 from ..intervals import TFI
+from ..stream import SpikeStream
 from .source import Block
-
-Found = tuple[NDArray[Any], NDArray[Any]]
 
 
 class Reconstruct:
@@ -46,9 +44,8 @@ class Reconstruct:
             self._running = _running(self.estimator, block.layout.size, self.every, self.threads)
             self._begin = block.first
         self._due = block.stop
-        stream = block.stream()
-        for t, (light, valid) in self._running.push(block.packed):
-            found = self._begin + t, image(stream, light, valid)
+        for t, picture in self._running.push(block.stream()):
+            found = self._begin + t, picture
             self.last, self.images = found, self.images + 1
             if self.to is not None:
                 self.to(*found)
@@ -69,12 +66,12 @@ class _Counted:
         self.counts, self.every = planes.Counts(size, tfp.window, threads), every
         self.due, self.wait = tfp.before, tfp.window
 
-    def push(self, packed: NDArray[np.uint8]) -> Iterator[tuple[int, Found]]:
+    def push(self, stream: SpikeStream) -> Iterator[tuple[int, Image]]:
         window = np.float32(self.counts.window)
-        for count in self.counts.push(packed, self.every, self.wait):
-            yield self.due, (count / window, np.ones(count.shape, bool))
+        for count in self.counts.push(stream.packed(), self.every, self.wait):
+            yield self.due, image(stream, count / window, np.ones(count.shape, bool))
             self.due += self.every
-        self.wait = planes.carried(len(packed), self.every, self.wait)
+        self.wait = planes.carried(len(stream), self.every, self.wait)
 
 
 class _Timed:
@@ -88,13 +85,13 @@ class _Timed:
             1,
         )
 
-    def push(self, packed: NDArray[np.uint8]) -> Iterator[tuple[int, Found]]:
-        for found in self.intervals.push(packed, self.every, self.wait):
+    def push(self, stream: SpikeStream) -> Iterator[tuple[int, Image]]:
+        for found in self.intervals.push(stream.packed(), self.every, self.wait):
             valid = found > 0
             light = np.divide(np.float32(1), found, out=np.zeros(found.shape, np.float32), where=valid)
-            yield self.due, (light, valid)
+            yield self.due, image(stream, light, valid)
             self.due += self.every
-        self.wait = planes.carried(len(packed), self.every, self.wait)
+        self.wait = planes.carried(len(stream), self.every, self.wait)
 
 
 class _Kept:
@@ -104,11 +101,13 @@ class _Kept:
         self.estimator, self.every, self.due = estimator, every, estimator.before
         self.past, self.begin = np.zeros((0, size), np.uint8), 0
 
-    def push(self, packed: NDArray[np.uint8]) -> Iterator[tuple[int, Found]]:
-        held, before = np.concatenate([self.past, packed]), self.estimator.before
+    def push(self, stream: SpikeStream) -> Iterator[tuple[int, Image]]:
+        held, before = np.concatenate([self.past, stream.packed()]), self.estimator.before
+        kept = replace(stream, frames=held)
         while self.due + self.estimator.after < self.begin + len(held):
             start = self.due - before - self.begin
-            yield self.due, self.estimator.estimate(held[start : start + before + 1 + self.estimator.after], before)
+            seen = kept[start : start + before + 1 + self.estimator.after]
+            yield self.due, self.estimator.picture(seen, before)
             self.due += self.every
         keep = max(0, min(len(held), self.due - before - self.begin))
         self.past, self.begin = held[keep:].copy(), self.begin + keep

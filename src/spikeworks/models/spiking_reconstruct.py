@@ -1,0 +1,82 @@
+"""Pictures from the spikes of a camera, by a spiking network that goes through them in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..layers import SNN, Spiking
+from ..neurons import LIF
+from .build import check_sizes, initialise
+
+
+@dataclass(frozen=True)
+class SpikingReconstructionConfig:
+    """The shape of :class:`SpikingReconstruction`.
+
+    :param steps: of the network. :param per_step: frames of the camera in one of them.
+    :param channels: of the spiking layers. :param tau: time constant of their neurons, in steps.
+    :raises ValueError: for sizes below 1, or a time constant below 1.
+    """
+
+    steps: int = 8
+    per_step: int = 5
+    channels: tuple[int, ...] = (48, 48, 48)
+    tau: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_sizes("SpikingReconstruction", self.tau, steps=self.steps, per_step=self.per_step, channels=self.channels)
+
+    @property
+    def frames(self) -> int:
+        """That are seen; the picture is that of the middle one, of an even number the one behind the middle."""
+        return self.steps * self.per_step
+
+
+class SpikingReconstruction(nn.Module):
+    """Spiking convolutions over time, 44,000 weights: bits ``[B, frames, H, W]`` → light ``[B, H, W]``.
+
+    Each step sees a few frames of the camera as channels. Layers are convolutions and leaky neurons; what the last
+    convolution gives at each step is averaged, and added to the mean of the bits. Like SSIR (Zhao et al., IEEE TCSVT
+    2023) it is a network of spikes over spikes; its shape is ours.
+    """
+
+    def __init__(self, config: SpikingReconstructionConfig = SpikingReconstructionConfig()) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        inside = config.per_step
+        for outside in config.channels:
+            norm = nn.BatchNorm2d(outside)
+            layers += [
+                nn.Conv2d(inside, outside, 3, padding=1, bias=False),
+                norm,
+                Spiking(LIF(tau=config.tau, decay_input=False)),
+            ]
+            inside = outside
+        self.last = nn.Conv2d(inside, 1, 3, padding=1)
+        nn.init.zeros_(self.last.weight)  # learning starts from the mean
+        self.network = SNN(nn.Sequential(*layers, self.last))
+
+    def forward(self, bits: Tensor) -> Tensor:
+        """The light of the middle frame, in spikes per frame.
+
+        :raises ValueError: for another number of frames.
+        """
+        if bits.dim() != 4 or bits.shape[1] != self.config.frames:
+            raise ValueError(
+                f"SpikingReconstruction got {tuple(bits.shape)}, expected bits [B, {self.config.frames}, H, W]; cut "
+                "out the frames around the one to show."
+            )
+        x_TBCHW = bits.unflatten(1, (self.config.steps, self.config.per_step)).transpose(0, 1)
+        return self.network(x_TBCHW).mean(0).squeeze(1) + bits.mean(1)
+
+
+def spiking_reconstruction(generator: torch.Generator | None = None) -> SpikingReconstruction:
+    """A fresh one; :func:`spikeworks.models.reconstruction` gives one that is trained."""
+    network = SpikingReconstruction()
+    initialise(network, generator)
+    nn.init.zeros_(network.last.weight)
+    return network
