@@ -23,6 +23,7 @@ from .encode import Latency as Latency
 from .encode import Phase as Phase
 from .encode import Population as Population
 from .encode import Rate as Rate
+from .encode import Slices as Slices
 from .latency import LatencyEncoder as LatencyEncoder
 from .latency import SingleSpike as SingleSpike
 from .latency import latency_features as latency_features

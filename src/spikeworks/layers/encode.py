@@ -21,6 +21,30 @@ from .time import Repeat, Temporal
 
 
 @dataclass(frozen=True)
+class Slices:
+    """Frames in a row as channels of so many steps: ``[B, steps·n, H, W]`` → ``[steps, B, n, H, W]``, a view.
+
+    What a spike camera saw is spikes already; a step takes n frames of it.
+
+    :param steps: T, at least 1.
+    :raises ValueError: if ``steps`` is less than 1; called, for a number of frames that is no multiple of it.
+    """
+
+    steps: int
+
+    def __post_init__(self) -> None:
+        at_least("Slices", "steps", self.steps, 1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.dim() < 2 or x.shape[1] % self.steps:
+            raise ValueError(
+                f"Slices got {list(x.shape)}, expected [B, frames, ...] with a multiple of {self.steps} frames; cut "
+                "off the rest."
+            )
+        return x.unflatten(1, (self.steps, -1)).transpose(0, 1)
+
+
+@dataclass(frozen=True)
 class Rate:
     """Bernoulli coding: at each step a spike with probability x, independently; the mean over time tends to x.
 

@@ -40,6 +40,9 @@ from .resnet import resnet34 as resnet34
 from .resnet import sew_resnet18 as sew_resnet18
 from .resnet import sew_resnet20 as sew_resnet20
 from .resnet import sew_resnet34 as sew_resnet34
+from .spike_depth import SpikeDepth as SpikeDepth
+from .spike_depth import SpikeDepthConfig as SpikeDepthConfig
+from .spike_depth import spike_depth as spike_depth
 from .spike_flow import SpikeFlow as SpikeFlow
 from .spike_flow import SpikeFlowConfig as SpikeFlowConfig
 from .spike_flow import correlate as correlate

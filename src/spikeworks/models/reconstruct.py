@@ -78,7 +78,8 @@ def interval_rates(bits: Tensor, intervals: tuple[int, ...]) -> Tensor:
     """So many intervals around the middle frame over the frames they take: bits ``[B, T, H, W]`` → ``[B, N, H, W]``.
 
     Of ``k = 2 j + 1`` intervals, one holds the middle frame and j lie on each side; of 0, all between the first spike
-    and the last. Where fewer are in sight, it is those; none: 0.
+    and the last. Where fewer are in sight, it is those, none: 0; where a side shows no spike at all, its end is the
+    middle, so that waiting for a spike makes it darker.
     """
     middle = bits.shape[1] // 2
     back, forth = bits[:, : middle + 1].flip(1), bits[:, middle + 1 :]

@@ -1,6 +1,8 @@
 """Full runs, one file per result: a function that trains, converts, measures and returns the report."""
 
 from . import (
+    camera_depth,
+    camera_digits,
     camera_flow,
     camera_pictures,
     convert_cifar10_resnet,
@@ -46,6 +48,8 @@ TRAINING: dict[str, Training] = {
         camera_flow.scenes,
         camera_pictures.convolutions,
         camera_pictures.spiking,
+        camera_depth.scenes,
+        camera_digits.digits,
     )
 }
 """Every recipe that trains, by name; all take ``seed``, ``quick``, ``watch`` and ``folder``."""
