@@ -50,7 +50,8 @@ class FiveConvolutions(nn.Module):
         for inside, outside in pairwise((config.frames + len(config.intervals), *config.channels)):
             layers += [_conv(inside, outside), nn.ReLU()]
         last = _conv(config.channels[-1], 1)
-        nn.init.zeros_(last.weight)  # learning starts from the mean: much larger sums would kill the units
+        for value in last.parameters():  # learning starts from the mean: much larger sums would kill the units
+            nn.init.zeros_(value)
         self.layers = nn.Sequential(*layers, last)
 
     def forward(self, bits: Tensor) -> Tensor:
