@@ -71,7 +71,7 @@ def test_they_have_as_many_weights_as_is_said() -> None:
 @pytest.mark.parametrize("size", [(16, 24), (17, 21), (1, 1)])
 def test_depth_lies_between_the_nearest_and_the_farthest(size: tuple[int, int]) -> None:
     network = spike_depth(torch.Generator().manual_seed(0), nearest=2.0, farthest=9.0).eval()
-    found = network((torch.rand(2, 41, *size, generator=torch.Generator().manual_seed(0)) < 0.3).float())
+    found = network((torch.rand(2, 41, *size, generator=torch.Generator().manual_seed(0)) < 0.3).float()).detach()
     assert found.shape == (2, *size)
     assert 2 <= float(found.min()) <= float(found.max()) <= 9
 

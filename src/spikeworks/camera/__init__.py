@@ -31,6 +31,7 @@ from .flow_network import flow_by as flow_by
 from .follow import Follower as Follower
 from .gate import LocalGate as LocalGate
 from .gate import MotionGate as MotionGate
+from .groups import motion_groups as motion_groups
 from .guess import Guess as Guess
 from .guess import guess as guess
 from .intervals import TFI as TFI

@@ -38,7 +38,7 @@ REDS = ("200_part1", "200_part3")
 
 UNTRAINED: dict[str, camera.Estimator] = {
     "TFP, 21 frames": camera.TFP(21), "TFP, 41 frames": camera.TFP(41), "TFI": camera.TFI(),
-    "3 intervals": camera.KIntervals(3), "stable": camera.Stable(),
+    "7 intervals": camera.KIntervals(7), "stable": camera.Stable(),
 }  # fmt: skip
 """What the networks are held against."""
 
