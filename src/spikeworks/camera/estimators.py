@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .estimate import TFP, Estimator
 from .intervals import TFI, KIntervals, WindowIntervals
+from .learned import Learned
 from .short_term import TFSTP
 from .stable import Stable
 
@@ -14,5 +15,6 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "window-intervals": WindowIntervals,
     "stable": Stable,
     "tfstp": TFSTP,
+    "learned": Learned,
 }
 """How commands call an estimator, and its class."""

@@ -37,7 +37,7 @@ def reconstruct(
     rate
         frames a second, where the file does not tell
     method
-        tfp, tfi, k-intervals, window-intervals, stable or tfstp
+        tfp, tfi, k-intervals, window-intervals, stable, tfstp, or learned, a network that needs the most time
     window
         frames that the method looks at: tfp and window-intervals, in all; the others, on each side
     k
