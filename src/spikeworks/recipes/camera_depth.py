@@ -58,11 +58,11 @@ def study(bench: Bench, settings: Settings) -> None:
     draw, other = (np.random.default_rng([bench.seed, k]) for k in range(2))
     train = [filmed(settings, frames, draw) for _ in range(settings.scenes if bench.learning else 1)]
     held = [filmed(settings, frames, other) for _ in range(settings.validated + settings.tested)]
-    test = held[settings.validated :]
-    split = Split("scenes", (), *(clips(part, frames) for part in (train, held[: settings.validated], test)))
+    chosen, test = held[: settings.validated], held[settings.validated :]
+    split = Split("scenes", (), *(clips(part, frames) for part in (train, chosen, test)))
     history = bench.train("network", network, split, settings.plan, logarithmic, score=nearness)
     truth = np.stack([depth for _, depth in test])
-    same = np.full_like(truth, np.exp(np.log(np.stack([depth for _, depth in train])).mean()))
+    same = np.full_like(truth, np.exp(np.log(np.stack([depth for _, depth in chosen])).mean()))
     bench.score("one depth", errors(same, truth), "one depth for everything")
     by_flow = np.stack([from_flow(stream, settings) for stream, _ in test])
     bench.score("flow", errors(by_flow, truth), "flow by block matching")
