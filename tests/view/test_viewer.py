@@ -164,7 +164,7 @@ def test_flow_is_found_where_things_move() -> None:
     far = np.abs(arrows[:, 0] - 70) > 60
     assert np.median(arrows[inside, 2]) == pytest.approx(4.8, abs=1)
     assert np.abs(arrows[far, 2:]).mean() < 0.5
-    with pytest.raises(ValueError, match="too small"):
+    with pytest.raises(ValueError, match="dis got 9×9 pixels"):
         dis(stream.crop(0, 0, 9, 9), 60, 40)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..camera import TFP, SpikeStream, grey, read_flow, read_mot
+from ..camera import TFP, SpikeStream, read_flow, read_mot
+from ..camera import dis as flow_by_dis
 
 TRAIL = 2000
 """Frames that a trail reaches back."""
@@ -155,20 +155,18 @@ def can_dis() -> bool:
 
 
 def dis(stream: SpikeStream, at: int, span: int) -> list[list[float]]:
-    """Arrows from frame ``at`` to ``at + span`` (at the end: the last), by DIS (Kroeger et al., ECCV 2016) on TFP.
+    """Arrows from frame ``at`` to ``at + span`` (at the end: the last) by :func:`spikeworks.camera.dis`, where it is
+    sure.
 
-    :raises ValueError: for a recording too short for both.
+    :raises ValueError: for a recording too short for both, or too small.
     """
-    cv2: Any = import_module("cv2")
     estimator = TFP(min(41, len(stream)))
     frames = estimator.frames(stream)
     start = min(max(at, frames.start), max(frames.start, frames.stop - 1 - span))
     end = min(start + span, frames.stop - 1)
-    images = estimator(stream, [start, end])
-    pictures = grey(images, max(1e-3, float(np.quantile(images.light, 0.995))))
-    if min(pictures.shape[1:]) < 16:
-        raise ValueError(f"{stream} is too small for DIS, expected at least 16×16 pixels.")
-    return arrows(cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(pictures[0], pictures[1], None))
+    white = max(1e-3, float(np.quantile(estimator(stream, start).light, 0.995)))
+    found = flow_by_dis(stream, start, end, estimator.window, white)
+    return arrows(np.where(found.valid, found.uv * (end - start), np.nan).transpose(1, 2, 0))
 
 
 def draw(
