@@ -87,7 +87,10 @@ def test_the_score_is_in_decibels() -> None:
     found = light.clone()
     found[1] += 0.1
     assert camera_pictures.decibel(found, light)[1] == pytest.approx(20.0, abs=1e-4)
-    assert float(camera_pictures.absolute(found, light)) == pytest.approx(0.05)
+    both = camera_pictures.decibel(found + 0.1, light + torch.tensor([0.0, 0.05]).view(2, 1, 1))
+    expected = -float(both.mean()) / 10 * np.log(10)
+    found, light = found + 0.1, light + torch.tensor([0.0, 0.05]).view(2, 1, 1)
+    assert float(camera_pictures.distance(found, light)) == pytest.approx(expected, abs=1e-3)
 
 
 def test_fewer_frames_have_the_same_middle() -> None:
