@@ -113,3 +113,8 @@ def test_what_cannot_be_drawn_leaves_no_file(file: Path, tmp_path: Path) -> None
             run(file, tmp_path / name, **options)
         assert not (tmp_path / name).exists()
     assert list(COMMANDS) == [reconstruct]
+
+
+def test_a_window_that_a_method_does_not_take(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--method learned takes no --window"):
+        run(file, tmp_path / "a.png", method="learned", window=41)

@@ -71,5 +71,9 @@ def test_trained_it_beats_what_is_not(name: str) -> None:
 def test_what_is_not_known_is_refused() -> None:
     with pytest.raises(ValueError, match="reconstruction got 'six', expected one of convolutions, spiking"):
         Learned("six")
-    with pytest.raises(ValueError, match="looks at 40 frames, but there are 39"):
-        Learned(spiking_reconstruction()).frames(random_stream(39, 5, 5, 0))
+    with pytest.raises(ValueError, match=r"Learned\(SpikingReconstruction\) looks at 40 frames, but there are 39"):
+        Learned(spiking_reconstruction().eval()).frames(random_stream(39, 5, 5, 0))
+    with pytest.raises(ValueError, match="training: True, expected a number of frames, and eval mode"):
+        Learned(spiking_reconstruction())
+    with pytest.raises(ValueError, match=r"Learned got a Linear with config\.frames None"):
+        Learned(torch.nn.Linear(2, 2).eval())

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikeworks.layers import Delta, Latency, Phase, Population, Rate, first_spike, soft_first_spike
+from spikeworks.layers import Delta, Latency, Phase, Population, Rate, Slices, first_spike, soft_first_spike
 
 UNIT = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=20)
 
@@ -155,3 +155,16 @@ def test_codes_keep_dtype_and_pickle(code, dtype):
     y_T = code(x)
     assert y_T.dtype == dtype
     assert torch.equal(other(x), y_T)
+
+
+def test_slices_are_the_frames_in_their_order() -> None:
+    x = torch.arange(2 * 12 * 3).view(2, 12, 3)
+    found = Slices(4)(x)
+    assert found.shape == (4, 2, 3, 3)
+    for t, b, n in ((0, 0, 0), (1, 0, 2), (3, 1, 1)):
+        assert torch.equal(found[t, b, n], x[b, 3 * t + n])
+    assert found.data_ptr() == x.data_ptr()
+    with pytest.raises(ValueError, match=r"Slices got \[2, 12, 3\], expected \[B, frames, ...\] with a multiple of 5"):
+        Slices(5)(x)
+    with pytest.raises(ValueError, match="steps"):
+        Slices(0)

@@ -74,7 +74,7 @@ def test_means_and_deviations_over_seeds(tmp_path: Path) -> None:
     assert len(deep.curve) == 1
     plot_spread([snn, deep], tmp_path / "curves.svg")
     assert "the snn" in (tmp_path / "curves.svg").read_text()
-    with pytest.raises(ValueError, match="networks of one step"):
+    with pytest.raises(ValueError, match="no classifiers of more than one step"):
         plot_spread([deep], tmp_path / "none.svg")
 
 
@@ -120,5 +120,8 @@ def test_a_study_of_answers_that_are_no_classes(tmp_path: Path) -> None:
     assert not spreads[0].runs
     (lead,) = leads(spreads, "the mean")
     assert lead.by["PSNR, dB"][0] == pytest.approx(3 + 5)  # 3 (0 + 1 + 4) / 3
-    with pytest.raises(ValueError, match="networks of one step"):
+    with pytest.raises(ValueError, match="no classifiers of more than one step"):
         plot_spread(spreads, tmp_path / "none.svg")
+    endless = [Study("x", [Scored(name="a", label="a", values={"error": v})], {"seed": k}) for k, v in
+               enumerate((1.0, float("inf")))]  # fmt: skip
+    assert study_spread(endless)[0].values["error"][0] == float("inf")

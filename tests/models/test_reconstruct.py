@@ -83,11 +83,15 @@ def test_what_does_not_fit_is_refused() -> None:
         spiking_reconstruction()(torch.zeros(1, 41, 3, 3))
     with pytest.raises(ValueError, match=r"SpikeDepth got \[1, 40, 3, 3\]"):
         spike_depth()(torch.zeros(1, 40, 3, 3))
-    with pytest.raises(ValueError, match="expected odd numbers"):
+    with pytest.raises(ValueError, match="and odd numbers from 3"):
         FiveConvolutionsConfig(frames=40)
-    with pytest.raises(ValueError, match="expected odd numbers"):
+    with pytest.raises(ValueError, match="and odd numbers from 3"):
         FiveConvolutionsConfig(intervals=(2,))
+    with pytest.raises(ValueError, match=r"channels=\(\)"):
+        FiveConvolutionsConfig(channels=())
     with pytest.raises(ValueError, match="steps"):
         SpikingReconstructionConfig(steps=0)
+    with pytest.raises(ValueError, match="no channels"):
+        SpikingReconstructionConfig(channels=())
     with pytest.raises(ValueError, match="nearest=3"):
         SpikeDepthConfig(nearest=3.0, farthest=2.0)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from measure.test_trained import made, scored
+from spikeworks.measure.study_figures import study_figure
 from spikeworks.measure.study_spread import study_spread
-from spikeworks.measure.trained import Study
+from spikeworks.measure.trained import Scored, Study
 from spikeworks.view.study import leads_table, spread_tables
 from spikeworks.view.study_page import study_page, write_study_page
-from spikeworks.view.study_rows import shown_steps, study_rows
+from spikeworks.view.study_rows import legend, shown_steps, study_rows
 from view.test_report import parsed
 
 
@@ -76,3 +77,22 @@ def test_answers_that_are_no_classes_are_shown_by_their_numbers() -> None:
 
 def test_steps_that_are_shown() -> None:
     assert shown_steps([made(0, 6), made(0, 1)]) == [1, 2, 4, 6]
+
+
+def test_many_numbers_make_rows_of_panels_and_none_is_refused() -> None:
+    values = {f"number {k}": float(k) for k in range(5)}
+    study = Study("x", [Scored(name="a", label="a", values=values), Scored(name="b", label="b", values=values)])
+    figure = study_figure(study)
+    assert sum(axis.get_visible() for axis in figure.axes) == 5
+    assert figure.get_figwidth() <= 3 * 5.2
+    assert legend(study.results) == ""
+    assert "of 0 networks" in study_page(study)
+    with pytest.raises(ValueError, match="a study of no numbers"):
+        study_figure(Study("x", [Scored(name="a", label="a")]))
+
+
+def test_differences_of_errors_are_not_called_leads() -> None:
+    studies = [Study("light", [scored(s, "mean"), scored(2 * s, "network")], {"seed": s}) for s in range(3)]
+    table = leads_table(study_spread(studies), "the mean")
+    assert "less “the mean”" in table
+    assert "ahead" not in table

@@ -16,9 +16,11 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from spikeworks import camera
+from spikeworks.models import FiveConvolutions, FiveConvolutionsConfig, initialise
 from spikeworks.view import answers
 from spikeworks.view.app import FILES, Viewer
 from spikeworks.view.overlay import Flow, Tracks, dis
@@ -370,3 +372,18 @@ def test_flow_files(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             Flow.read(tmp_path / name, *size)
+
+
+def test_a_pixel_by_a_network_is_that_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network sees what is around a pixel; at the picture's corner there is less of it."""
+    network = FiveConvolutions(FiveConvolutionsConfig(frames=9, channels=(4, 4)))
+    initialise(network, torch.Generator().manual_seed(0))
+    estimator = camera.Learned(network.eval())
+    monkeypatch.setitem(METHODS, "own", camera.Learned)
+    monkeypatch.setattr(Look, "estimator", property(lambda look: estimator if look.method == "own" else camera.TFP(9)))
+    stream = moving_scene(60)
+    scene = Scene(stream)
+    for x, y in ((0, 0), (stream.width - 1, 3), (20, 20)):
+        told = scene.pixel(x, y, 30, 5, Look("own"))
+        for t, light in zip(told["points"], told["rates"]["own"], strict=True):
+            assert light == pytest.approx(float(estimator(stream, t).light[y, x]), abs=1e-5)

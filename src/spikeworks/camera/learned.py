@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Learned(Estimator):
     """Five convolutions over 41 frames, or a spiking network, trained on pictures of dead leaves that moved.
 
@@ -25,14 +25,24 @@ class Learned(Estimator):
     takes some tenths of a second on one core.
 
     :param network: ``"convolutions"``, ``"spiking"``, see :func:`spikeworks.models.reconstruction`; or one of your own
-        with a ``config.frames``: bits ``[B, frames, H, W]`` → light of the middle frame ``[B, H, W]``.
-    :raises ValueError: for a network that is not known.
+        in eval mode, with a ``config.frames``: floats 0 and 1 ``[1, frames, H, W]`` → light of frame ``frames // 2``,
+        ``[1, H, W]``.
+    :raises ValueError: for a name that is not known, or a network in training mode or without ``config.frames``.
     """
 
     network: str | torch.nn.Module = "convolutions"
 
     def __post_init__(self) -> None:
-        self._made()
+        made = self._made()
+        frames = getattr(getattr(made, "config", None), "frames", None)
+        if not isinstance(frames, int) or made.training:
+            raise ValueError(
+                f"Learned got a {type(made).__name__} with config.frames {frames}, training: {made.training}, expected "
+                "a number of frames, and eval mode, in which nothing is learned; call network.eval()."
+            )
+
+    def __repr__(self) -> str:
+        return f"Learned({self.network if isinstance(self.network, str) else type(self.network).__name__})"
 
     def _made(self) -> Any:
         return _trained(self.network) if isinstance(self.network, str) else self.network
@@ -49,8 +59,8 @@ class Learned(Estimator):
 
     @property
     def around(self) -> int:
-        """Pixels on each side."""
-        return 8
+        """Pixels on each side, as the network says; of one that does not, 16 are taken for enough."""
+        return getattr(self._made(), "around", 16)
 
     def picture(self, stream: SpikeStream, at: int) -> Image:
         """What the network tells; nothing where a frame is missing."""
@@ -60,7 +70,7 @@ class Learned(Estimator):
         if begin < 0 or at + self.after >= len(stream):
             shape = stream.height, stream.width
             return Image(np.zeros(shape, np.float32), np.zeros(shape, bool))
-        device = next(network.parameters()).device
+        device = next((p.device for p in network.parameters()), None)
         bits = torch.from_numpy(stream[begin : at + self.after + 1].dense(np.float32))
         with torch.no_grad():
             light = network(bits[None].to(device))[0].clamp(0, 1).float().cpu().numpy()

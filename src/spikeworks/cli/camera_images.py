@@ -124,7 +124,7 @@ def _estimator(method: str, window: int | None, k: int | None, causal: bool) -> 
     taken = {field.name for field in fields(make) if field.init}
     values: dict[str, Any] = {}
     if window is not None:
-        values["window" if "window" in taken else "reach"] = window
+        values["reach" if "reach" in taken else "window"] = window
     if k is not None:
         values["k"] = k
     if causal and method != "tfstp":  # which always is

@@ -91,11 +91,9 @@ def spread(*reports: Path, plot: Path | None = None, against: str | None = None)
     from ..view.study import leads_table, spread_tables
     from ..view.terminal import spread_table
 
-    if reports and all(_is_study(path) for path in reports):
+    if any(_is_study(path) for path in reports):  # one that is none is then told of
         studies = [load_study(path) for path in reports]
         spreads = study_spread(studies)
-        if plot is not None:
-            plot_spread(spreads, plot)
         what = "top-1 in %, " * bool(classifiers(studies[0].results))
         title = f"{studies[0].title}: {what}mean ± standard deviation of {len(studies)} runs"
         tables = spread_tables(spreads)
@@ -104,6 +102,8 @@ def spread(*reports: Path, plot: Path | None = None, against: str | None = None)
                 f"\n\n{leads_table(spreads, against)}\n\n±: 95 % interval of the mean over paired runs; *: beyond it"
             )
         console_here().print(f"{title}\n\n{tables}", markup=False, highlight=False, soft_wrap=True)
+        if plot is not None:
+            plot_spread(spreads, plot)
         return
     if plot is not None or against is not None:
         raise ValueError(

@@ -10,7 +10,7 @@ from .shared import command_line, console_here, own_the_process, writable
 def train(
     recipe: str, /, *, out: Path | None = None, seed: int = 0, override: list[str] | None = None, quick: bool = False,
 ) -> None:  # fmt: skip
-    """Train spiking networks by a recipe and measure them on test; without a right name it lists them.
+    """Train networks by a recipe and measure them on test; without a right name it lists them.
 
     Stopped at any moment, the same command goes on where it was (a quick one begins anew).
 
@@ -21,7 +21,7 @@ def train(
     out
         folder for the study, the trained weights, logs, and the checkpoints that a stopped run goes on from
     seed
-        of the weights, the order of training and the augmentation
+        of the weights, the order of training, the augmentation, and of scenes to learn from
     override
         settings of the recipe: epochs=3 frames=4, or plan.epochs=3 where several have one of that name
     quick

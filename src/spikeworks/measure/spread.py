@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,8 +77,8 @@ def _over(runs: Sequence[MethodResult]) -> Spread:
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """The mean, and the sample standard deviation (n − 1)."""
-    return statistics.fmean(values), statistics.stdev(values)
+    """The mean, and the sample standard deviation (n − 1); NaN if a value is not finite."""
+    return statistics.fmean(values), statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
 
 
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}

@@ -19,6 +19,10 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 """Okabe and Ito's, which colour-blind readers tell apart; further networks have dashes."""
 
 
+COLUMNS = 3
+"""Panels side by side."""
+
+
 def study_figure(study: Study) -> matplotlib.figure.Figure:
     """Of classifiers, accuracy against steps and against mean decision time, a line per network; of others, a panel for
     each number that was measured; of both, validation against epochs.
@@ -33,10 +37,16 @@ def study_figure(study: Study) -> matplotlib.figure.Figure:
     panels = _decisions(classifiers(study.results)) or _numbers(study.results)
     if any(r.validation for r in study.results):
         panels = [*panels, partial(_validation, study.results)]
+    if not panels:
+        raise ValueError("study_figure got a study of no numbers, expected some that were measured.")
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
     with rc_context(STYLE):
-        figure = Figure((5.2 * len(panels), 4.2), layout="constrained")
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axis, panel in zip(axes, panels, strict=True):
+        figure = Figure((5.2 * columns, 4.2 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis in axes[len(panels) :]:
+            axis.set_visible(False)
+        for axis, panel in zip(axes, panels, strict=False):
             panel(axis)
         if classifiers(study.results):  # outside: many would cover the lines
             figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
@@ -95,7 +105,9 @@ def spread_figure(spreads: Sequence[StudySpread]) -> matplotlib.figure.Figure:
 
     timed = [s for s in spreads if len(s.curve) > 1]
     if not timed:
-        raise ValueError("spread_figure got networks of one step, expected more: there is no time to decide in.")
+        raise ValueError(
+            "spread_figure got no classifiers of more than one step, expected some: there is no time to decide in."
+        )
     with rc_context(STYLE):
         figure = Figure((7.0, 4.6), layout="constrained")
         axis = figure.subplots()

@@ -19,7 +19,8 @@ class FiveConvolutionsConfig:
     :param channels: of the convolutions but the last.
     :param intervals: how many intervals around the middle frame the light is told from beside the bits, odd numbers; 0:
         from all there are. ``()``: bits alone, as published.
-    :raises ValueError: for sizes below 1, an even number of frames, or an even number of intervals other than 0.
+    :raises ValueError: for sizes below 1, no channels, an even number of frames or less than 3, or an even number of
+        intervals other than 0.
     """
 
     frames: int = 41
@@ -28,10 +29,15 @@ class FiveConvolutionsConfig:
 
     def __post_init__(self) -> None:
         check_sizes("FiveConvolutions", 1.0, frames=self.frames, channels=self.channels)
-        if self.frames % 2 == 0 or any(k < 0 or (k and k % 2 == 0) for k in self.intervals):
+        if (
+            self.frames < 3
+            or self.frames % 2 == 0
+            or not self.channels
+            or any(k < 0 or (k and k % 2 == 0) for k in self.intervals)
+        ):
             raise ValueError(
-                f"FiveConvolutions got frames={self.frames}, intervals={self.intervals}, expected odd numbers (or 0 "
-                "intervals, for all): the picture is that of the middle frame."
+                f"FiveConvolutions got frames={self.frames}, channels={self.channels}, intervals={self.intervals}, "
+                "expected channels, and odd numbers from 3 (or 0 intervals, for all), which have a middle."
             )
 
 
@@ -49,10 +55,18 @@ class FiveConvolutions(nn.Module):
         layers: list[nn.Module] = []
         for inside, outside in pairwise((config.frames + len(config.intervals), *config.channels)):
             layers += [_conv(inside, outside), nn.ReLU()]
-        last = _conv(config.channels[-1], 1)
-        for value in last.parameters():  # learning starts from the mean: much larger sums would kill the units
+        self.layers = nn.Sequential(*layers, _conv(config.channels[-1], 1))
+        self.begin()
+
+    @property
+    def around(self) -> int:
+        """Pixels on each side that are seen."""
+        return len(self.config.channels) + 1
+
+    def begin(self) -> None:
+        """Show the mean of the bits: learning starts from there, as much larger sums would kill the units."""
+        for value in self.layers[-1].parameters():
             nn.init.zeros_(value)
-        self.layers = nn.Sequential(*layers, last)
 
     def forward(self, bits: Tensor) -> Tensor:
         """The light of the middle frame, in spikes per frame.
@@ -116,5 +130,5 @@ def five_convolutions(generator: torch.Generator | None = None) -> FiveConvoluti
     """A fresh one; :func:`spikeworks.models.reconstruction` gives one that is trained."""
     network = FiveConvolutions()
     initialise(network, generator)
-    nn.init.zeros_(network.layers[-1].weight)  # type: ignore[arg-type]
+    network.begin()
     return network

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from torch import nn
 
+from ..disk import whole
 from .reconstruct import five_convolutions
 from .spiking_reconstruct import spiking_reconstruction
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""What ``spikeworks train camera_pictures`` left, as 16-bit floats."""
+"""What ``spikeworks train camera_pictures`` and ``camera_pictures_spiking`` left as ``weights.NAME.safetensors``, with
+seed 0, as 16-bit floats: see :func:`shortened`."""
 
 RECONSTRUCTIONS: dict[str, Callable[[], nn.Module]] = {
     "convolutions": five_convolutions,
@@ -23,7 +25,7 @@ RECONSTRUCTIONS: dict[str, Callable[[], nn.Module]] = {
 def reconstruction(name: str = "convolutions") -> nn.Module:
     """A trained network, in eval mode: bits ``[B, frames, H, W]`` → light of the middle frame ``[B, H, W]``.
 
-    It was trained on simulated clips of moving dead leaves, by the recipe ``camera_pictures``.
+    It was trained on simulated clips of moving dead leaves, by the recipe of its name, see :data:`WEIGHTS`.
 
     :param name: ``"convolutions"``: :class:`.FiveConvolutions`; ``"spiking"``: :class:`.SpikingReconstruction`.
     :raises ValueError: for another name.
@@ -36,3 +38,13 @@ def reconstruction(name: str = "convolutions") -> nn.Module:
     weights = load_file(WEIGHTS / f"{name}.safetensors")
     network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     return network.eval()
+
+
+def shortened(source: str | Path, target: str | Path) -> None:
+    """Write weights as 16-bit floats, half as long: how those that come with the package were made from a run's."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(source)
+    short = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+    with whole(target) as temporary:
+        save_file(short, temporary)

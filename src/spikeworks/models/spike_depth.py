@@ -19,7 +19,7 @@ class SpikeDepthConfig:
     :param frames: seen at once; the depth is that at the middle one.
     :param channels: of the features, first on the whole picture, then on one of half the size, and so on.
     :param nearest: the least depth that can be told, in metres. :param farthest: the most.
-    :raises ValueError: for a size below 1, or depths that are not in order.
+    :raises ValueError: for a size below 1, no channels, or depths that are not in order.
     """
 
     frames: int = 41
@@ -29,9 +29,10 @@ class SpikeDepthConfig:
 
     def __post_init__(self) -> None:
         check_sizes("SpikeDepth", 1.0, frames=self.frames, channels=self.channels)
-        if not 0 < self.nearest < self.farthest:
+        if not 0 < self.nearest < self.farthest or not self.channels:
             raise ValueError(
-                f"SpikeDepth got nearest={self.nearest}, farthest={self.farthest}, expected metres above 0, in order."
+                f"SpikeDepth got nearest={self.nearest}, farthest={self.farthest}, channels={self.channels}, expected "
+                "metres above 0, in order, and channels."
             )
 
 

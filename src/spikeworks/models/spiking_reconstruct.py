@@ -11,9 +11,6 @@ from ..layers import SNN, Slices, Spiking
 from ..neurons import LIF
 from .build import check_sizes, initialise
 
-SMALL = 0.02
-"""The last weights to begin with are so much smaller: learning starts from the mean, nearly."""
-
 
 @dataclass(frozen=True)
 class SpikingReconstructionConfig:
@@ -22,7 +19,7 @@ class SpikingReconstructionConfig:
     :param steps: of the network. :param per_step: frames of the camera in one of them.
     :param channels: of the spiking layers. :param read: channels that the spikes of all steps are joined to.
     :param tau: time constant of the neurons, in steps.
-    :raises ValueError: for sizes below 1, or a time constant below 1.
+    :raises ValueError: for sizes below 1, no channels, or a time constant of 0 or less.
     """
 
     steps: int = 8
@@ -33,13 +30,11 @@ class SpikingReconstructionConfig:
 
     def __post_init__(self) -> None:
         check_sizes(
-            "SpikingReconstruction",
-            self.tau,
-            steps=self.steps,
-            per_step=self.per_step,
-            channels=self.channels,
+            "SpikingReconstruction", self.tau, steps=self.steps, per_step=self.per_step, channels=self.channels,
             read=self.read,
-        )
+        )  # fmt: skip
+        if not self.channels:
+            raise ValueError("SpikingReconstruction got no channels, expected those of at least one spiking layer.")
 
     @property
     def frames(self) -> int:
@@ -62,18 +57,23 @@ class SpikingReconstruction(nn.Module):
         layers: list[nn.Module] = []
         inside = config.per_step
         for outside in config.channels:
-            norm = nn.BatchNorm2d(outside)
-            layers += [
-                nn.Conv2d(inside, outside, 3, padding=1, bias=False),
-                norm,
-                Spiking(LIF(tau=config.tau, decay_input=False)),
-            ]
+            fires = Spiking(LIF(tau=config.tau, decay_input=False))
+            layers += [nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), fires]
             inside = outside
         self.network = SNN(nn.Sequential(*layers))
-        last = nn.Conv2d(config.read, 1, 3, padding=1)
-        self.read = nn.Sequential(nn.Conv2d(config.steps * inside, config.read, 1), nn.ReLU(), last)
-        with torch.no_grad():
-            last.weight.mul_(SMALL)
+        read, last = nn.Conv2d(config.steps * inside, config.read, 1), nn.Conv2d(config.read, 1, 3, padding=1)
+        self.read = nn.Sequential(read, nn.ReLU(), last)
+        self.begin()
+
+    @property
+    def around(self) -> int:
+        """Pixels on each side that are seen."""
+        return len(self.config.channels) + 1
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Show nearly the mean of the bits: learning starts from there."""
+        self.read.get_parameter("2.weight").mul_(0.02)
 
     def forward(self, bits: Tensor) -> Tensor:
         """The light of the middle frame, in spikes per frame.
@@ -93,6 +93,5 @@ def spiking_reconstruction(generator: torch.Generator | None = None) -> SpikingR
     """A fresh one; :func:`spikeworks.models.reconstruction` gives one that is trained."""
     network = SpikingReconstruction()
     initialise(network, generator)
-    with torch.no_grad():
-        network.read.get_parameter("2.weight").mul_(SMALL)
+    network.begin()
     return network

@@ -49,6 +49,10 @@ class Settings:
     apart: int = 20
     passes: int = 2
 
+    def __post_init__(self) -> None:
+        if min(self.scenes, self.validated, self.tested, self.apart, self.passes) < 1 or min(self.size) < 16:
+            raise ValueError(f"camera_flow got {self}, expected at least 1 of each, and 16 pixels a side.")
+
 
 Filmed = tuple[SpikeStream, NDArray[np.float32]]
 """A recording, and the pixels that are gone from its frame :data:`BEFORE` on to the other one."""
@@ -77,17 +81,19 @@ def study(bench: Bench, settings: Settings) -> None:
     """Train on scenes, and measure on others beside what needs no training."""
     if bench.quick:
         settings = Settings(settings.plan, 4, 1, 1, (32, 48), settings.apart, settings.passes)
-    count, rows_columns = settings.scenes + settings.validated, settings.size
-    bench.watch.say(f"{count} scenes are simulated")
-    draw = np.random.default_rng(bench.seed)
-    films = [filmed(rows_columns, settings.apart, draw) for _ in range(count)]
-    apart = np.random.default_rng([bench.seed, 1])  # others than those trained on, however many these are
-    large = (2 * rows_columns[0], 2 * rows_columns[1])
-    held = [filmed(large, settings.apart, apart) for _ in range(settings.tested)]
+    draw = np.random.default_rng([0, 1])  # others than those trained on, the same for every seed
+    large = (2 * settings.size[0], 2 * settings.size[1])
+    held = [filmed(large, settings.apart, draw) for _ in range(settings.tested)]
+    films, chosen = held, held
+    if bench.learning:
+        count, draw = settings.scenes + settings.validated, np.random.default_rng(bench.seed)
+        bench.watch.say(f"{count} scenes are simulated")
+        films = [filmed(settings.size, settings.apart, draw) for _ in range(count)]
+        films, chosen = films[: settings.scenes], films[settings.scenes :]
     network = spike_flow_small(bench.generator())
     pairs, frames = Pairs(network, settings.apart, settings.passes), network.config.frames
-    mirrored = [one for film in films[: settings.scenes] for one in mirrors(film)]
-    parts = [clips(part, settings.apart, frames) for part in (mirrored, films[settings.scenes :], held)]
+    mirrored = [one for film in films for one in mirrors(film)]
+    parts = [clips(part, settings.apart, frames) for part in (mirrored, chosen, held)]
     split = Split("scenes", (), *parts)
     history = bench.train("network", pairs, split, settings.plan, flow_loss, score=score, kept=network)
     for name, method in methods(network, settings.passes).items():

@@ -49,7 +49,10 @@ def clips(
     :param count: of clips, a multiple of 8. :param frames: of each. :param size: pixels on a side.
     :param fastest: pixels per frame; most are much slower. :param progress: told how many are done, of how many.
     :returns: bits packed along time, and the light ``[N, size, size]`` in spikes per frame.
+    :raises ValueError: for another count.
     """
+    if count < 8 or count % 8:
+        raise ValueError(f"clips got count={count}, expected a multiple of 8: so many are cut from each scene.")
     x = np.empty((count, -(-frames // 8), size, size), np.uint8)
     y = np.empty((count, size, size), np.float32)
     for start in range(0, count, 8):

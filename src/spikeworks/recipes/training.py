@@ -44,7 +44,8 @@ class Training:
     ) -> Study:  # fmt: skip
         """Train and measure.
 
-        :param seed: of weights, order and augmentation; the split is fixed. :param quick: only to see whether it runs.
+        :param seed: of weights, order, augmentation and scenes to learn from; what is tested on is fixed.
+        :param quick: only to see whether it runs.
         :param watch: who is told what happens. :param command: what was typed, for the report.
         :param folder: where weights, checkpoints, logs and the study are left; the same run goes on from there.
         :param override: settings by name, ``{"epochs": "3"}``; ``plan.epochs`` where several have one of that name.
@@ -76,7 +77,8 @@ class Training:
         self.work(bench, settings)
         before = {r.name: r for r in study.results}
         results = [
-            replace(r, validation=before[r.name].validation, seconds=before[r.name].seconds) for r in bench.results
+            replace(r, validation=before[r.name].validation, seconds=before[r.name].seconds) if r.name in before else r
+            for r in bench.results  # a library that was not there then adds some
         ]
         return replace(study, results=results)
 

@@ -164,6 +164,8 @@ def dis(stream: SpikeStream, at: int, span: int) -> list[list[float]]:
     frames = estimator.frames(stream)
     start = min(max(at, frames.start), max(frames.start, frames.stop - 1 - span))
     end = min(start + span, frames.stop - 1)
+    if end <= start:
+        raise ValueError(f"{stream} is too short for flow, expected two frames with {estimator.window} around each.")
     white = max(1e-3, float(np.quantile(estimator(stream, start).light, 0.995)))
     found = flow_by_dis(stream, start, end, estimator.window, white)
     return arrows(np.where(found.valid, found.uv * (end - start), np.nan).transpose(1, 2, 0))

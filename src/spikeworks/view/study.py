@@ -11,7 +11,7 @@ from ..measure.study_spread import StudySpread, leads
 from ..measure.trained import Study, classifiers
 from ..recipes.training import STUDY
 from .study_page import write_study_page
-from .study_rows import LEGEND, SHARED, shown_steps, study_rows
+from .study_rows import legend, shown_steps, study_rows
 from .terminal import markdown, plus_minus
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def show(console: rich.console.Console, study: Study, files: Sequence[Path] = ()
         f"\n  [bold]{escape(study.title)}[/]: {'top-1 in % on test' if decided else 'on test'}", highlight=False
     )
     console.print(Padding(study_table(study), (0, 0, 0, 1)), highlight=False)
-    console.print(Padding(f"{LEGEND * decided}{SHARED}\n", (0, 2, 0, 2)), style="dim", highlight=False)
+    console.print(Padding(f"{legend(study.results)}\n", (0, 2, 0, 2)), style="dim", highlight=False)
     for file in files:
         console.print(Text(f"  {file}", "cyan"), soft_wrap=True)
 
@@ -98,7 +98,8 @@ def leads_table(spreads: Sequence[StudySpread], label: str) -> str:
     """Markdown: how far each network is ahead of one, and whether runs of other seeds would say so."""
     ahead = leads(spreads, label)
     names = list(dict.fromkeys(name for one in ahead for name in one.by))
-    rows = [[f"ahead of “{label}” by", *names]]
+    decided = any(classifiers(s.results) for s in spreads)  # of other numbers, less may be better
+    rows = [[f"ahead of “{label}” by" if decided else f"less “{label}”", *names]]
     rows += [[one.label, *(_lead(*one.by[name]) if name in one.by else "" for name in names)] for one in ahead]
     return markdown(rows)
 

@@ -10,7 +10,7 @@ from ..disk import whole
 from ..measure.study_figures import COLOURS, study_figure
 from ..measure.trained import Scored, Study, classifiers
 from .report import _card, _reproduce, _table, _td, _tile, document, svg
-from .study_rows import LEGEND, SHARED, study_rows
+from .study_rows import legend, study_rows
 
 
 def write_study_page(study: Study, path: str | Path) -> None:
@@ -35,14 +35,14 @@ def study_page(study: Study) -> str:
         f"<header><h1>{escape(study.title)}</h1><p>{escape(subtitle)}</p></header>",
         f'<section class="tiles">{"".join(_tiles(study.results))}</section>',
         f"<h2>{'Accuracy' if decided else 'Results'}</h2>",
-        f'<p class="lead">{escape(ACCURACY if decided else "")} {escape(LEGEND * decided + SHARED)}</p>',
+        f'<p class="lead">{escape(f"{ACCURACY * decided}{legend(study.results)}")}</p>',
         _card(drawn, "all"),
         f'<div class="card wide">{_numbers(study.results)}</div>',
         *_reproduce(study.meta),
     ])  # fmt: skip
 
 
-ACCURACY = "Top-1 accuracy in percent on test samples that nothing was chosen by."
+ACCURACY = "Top-1 accuracy in percent on test samples that nothing was chosen by. "
 
 
 def _tiles(results: Sequence[Scored]) -> Iterable[str]:
@@ -54,7 +54,11 @@ def _tiles(results: Sequence[Scored]) -> Iterable[str]:
     elif learned := [r for r in results if r.validation]:
         best = max(learned, key=lambda r: max(r.validation))
         yield _tile(f"{max(best.validation):.4g}", best.label, "the highest score on validation")
-    yield _tile(f"{sum(r.seconds for r in results) / 60:.1f} min", "training", f"of {len(results)} networks")
+    yield _tile(
+        f"{sum(r.seconds for r in results) / 60:.1f} min",
+        "training",
+        f"of {sum(bool(r.validation) for r in results)} networks",
+    )
 
 
 def _numbers(results: Sequence[Scored]) -> str:

@@ -6,14 +6,24 @@ from collections.abc import Sequence
 
 from ..measure.trained import Scored, Trained, classifiers
 
-LEGEND = (
+_DECIDED = (
     "T=t: decided after t steps. spread: standard deviation over the accuracies of single steps, in points. time: mean "
-    "decision time at which the accuracy after all steps is first reached, to a point, by confidence. "
+    "decision time at which the accuracy after all steps is first reached, to a point, by confidence."
 )
-"""How to read what only classifiers have."""
+_RATE = "rate: spikes per unit and step, the mean over layers."
+_LEARNED = "best, last: of all epochs, on validation."
 
-SHARED = "rate: spikes per unit and step, the mean over layers. best, last: of all epochs, on validation."
-"""How to read what all networks have."""
+
+def legend(results: Sequence[Scored]) -> str:
+    """How to read :func:`study_rows`."""
+    decided, rated, learned = _columns(results)
+    return " ".join([*[_DECIDED] * decided, *[_RATE] * rated, *[_LEARNED] * learned])
+
+
+def _columns(results: Sequence[Scored]) -> tuple[bool, bool, bool]:
+    """Whether there are columns of decisions, of rates and of training."""
+    decided = bool(classifiers(results))
+    return decided, decided or any(r.rates for r in results), decided or any(r.validation for r in results)
 
 
 def study_rows(results: Sequence[Scored], digits: int) -> tuple[list[str], list[list[str]]]:
@@ -23,10 +33,9 @@ def study_rows(results: Sequence[Scored], digits: int) -> tuple[list[str], list[
     """
     read = shown_steps(classifiers(results))
     more = list(dict.fromkeys(name for r in results for name in r.values))
-    decided = [*(f"T={t}" for t in read), "spread", "time"] if read else []
-    shape = f".{digits}f" if read else ".4g"
-    rated = bool(read) or any(r.rates for r in results)
-    learned = bool(read) or any(r.validation for r in results)
+    decides, rated, learned = _columns(results)
+    decided = [*(f"T={t}" for t in read), "spread", "time"] if decides else []
+    shape = f".{digits}f" if decides else ".4g"
     rows = []
     for r in results:
         row = _decided(r, read, digits) if isinstance(r, Trained) else []
