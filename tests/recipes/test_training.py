@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -255,5 +254,4 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_recipes_are_called_what_they_are() -> None:
     recipes: list[Training] = list(TRAINING.values())
     assert [r.name for r in recipes] == list(TRAINING)
-    work: list[Callable[..., None]] = [r.work for r in recipes]
-    assert len(set(map(id, work))) == len(recipes)
+    assert len({(id(r.work), repr(r.settings)) for r in recipes}) == len(recipes)
