@@ -1,8 +1,8 @@
 """Images, learned directly by spiking networks at T = 4: each pixel is the same current at every step.
 
 Top-1 in % on test after 1, 2 and 4 steps (``spikeworks train NAME --seed N``), seeds 0, 1 and 2: ``train_digits``
-97.2 ± 1.7, 99.2 ± 0.2, 99.4 ± 0.4; ``train_fashion`` 85.1 ± 0.3, 87.1 ± 0.2, 87.7 ± 0.1; ``train_cifar10``, seed 0 alone,
-65.5, 69.6, 71.1.
+97.2 ± 1.7, 99.2 ± 0.2, 99.4 ± 0.4; ``train_fashion`` 85.1 ± 0.3, 87.1 ± 0.2, 87.7 ± 0.1; ``train_cifar10``, seed 0
+alone, 65.5, 69.6, 71.1.
 """
 
 from __future__ import annotations
