@@ -71,6 +71,7 @@ class FiveConvolutions(nn.Module):
     def forward(self, bits: Tensor) -> Tensor:
         """The light of the middle frame, in spikes per frame.
 
+        :param bits: as floats.
         :raises ValueError: for another number of frames.
         """
         if bits.dim() != 4 or bits.shape[1] != self.config.frames:

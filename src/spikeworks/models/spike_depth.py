@@ -57,6 +57,7 @@ class SpikeDepth(nn.Module):
     def forward(self, bits: Tensor) -> Tensor:
         """Metres.
 
+        :param bits: as floats.
         :raises ValueError: for another number of frames.
         """
         config = self.config
