@@ -2,7 +2,7 @@
 
 Clips are of dead leaves that move, turn and grow in front of each other, before simulated sensors with noise and
 without. They are held against the estimators on other such scenes, and, where the data are at hand, on two clips made
-from video (REDS) by an ideal pixel, of which nothing was learned. What it came to is in ``docs/camera-images.md``.
+from video (REDS) by an ideal pixel, of which nothing was learned. What it came to is in ``docs/camera-networks.md``.
 """
 
 from __future__ import annotations
@@ -125,10 +125,10 @@ def study(bench: Bench, settings: Settings) -> None:
 
 def reds() -> dict[str, list[Held]]:
     """The clips made from video, if the folder that ``SPIKEWORKS_DATA`` names has them under ``spikecam``."""
-    from PIL import Image
-
     if VARIABLE not in os.environ:
         return {}
+    from PIL import Image
+
     folder, found = Path(os.environ[VARIABLE]) / "spikecam", dict[str, list[Held]]()
     for number, name in enumerate(REDS, 1):
         place, picture = folder / f"reds_{name}_key151.dat", folder / f"reds_{name}_key151_gt.png"
