@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .told import facts, moving, say
-
-if TYPE_CHECKING:
-    pass
 
 
 def info(

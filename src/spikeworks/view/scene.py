@@ -17,7 +17,7 @@ from ..camera.layout import pack
 from ..camera.stream import BLOCK
 from .overlay import Flow, Tracks
 
-METHODS: dict[str, Any] = getattr(camera, "ESTIMATORS", {"tfp": camera.TFP, "tfi": camera.TFI})
+METHODS: dict[str, Any] = dict(camera.ESTIMATORS)
 """Name → estimator, a dataclass: its field ``window`` or ``reach`` is what the page calls the window."""
 
 PLAIN = ("tfp", "tfi")
