@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..disk import whole
-from .reconstruct import five_convolutions
-from .spiking_reconstruct import spiking_reconstruction
+from .reconstruct import FiveConvolutions, five_convolutions
+from .spiking_reconstruct import SpikingReconstruction, spiking_reconstruction
 
 WEIGHTS = Path(__file__).parent / "weights"
 """What ``spikeworks train camera_pictures`` and ``camera_pictures_spiking`` left as ``weights.NAME.safetensors``, with
 seed 0, as 16-bit floats: see :func:`shortened`."""
 
-RECONSTRUCTIONS: dict[str, Callable[[], nn.Module]] = {
+RECONSTRUCTIONS: dict[str, Callable[[torch.Generator | None], FiveConvolutions | SpikingReconstruction]] = {
     "convolutions": five_convolutions,
     "spiking": spiking_reconstruction,
 }
-"""The networks by name."""
+"""What makes a fresh one of the networks, by name; the argument is where its weights are drawn from."""
 
 
 def reconstruction(name: str = "convolutions") -> nn.Module:
@@ -34,7 +35,7 @@ def reconstruction(name: str = "convolutions") -> nn.Module:
         raise ValueError(f"reconstruction got {name!r}, expected one of {', '.join(RECONSTRUCTIONS)}.")
     from safetensors.torch import load_file
 
-    network = RECONSTRUCTIONS[name]()
+    network = RECONSTRUCTIONS[name](None)
     weights = load_file(WEIGHTS / f"{name}.safetensors")
     network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     return network.eval()
