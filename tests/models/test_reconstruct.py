@@ -77,9 +77,9 @@ def test_depth_lies_between_the_nearest_and_the_farthest(size: tuple[int, int]) 
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"FiveConvolutions got \(1, 40, 3, 3\), expected bits \[B, 41, H, W\]"):
+    with pytest.raises(ValueError, match=r"FiveConvolutions got \[1, 40, 3, 3\], expected bits \[B, 41, H, W\]"):
         five_convolutions()(torch.zeros(1, 40, 3, 3))
-    with pytest.raises(ValueError, match=r"SpikingReconstruction got \(1, 41, 3, 3\)"):
+    with pytest.raises(ValueError, match=r"SpikingReconstruction got \[1, 41, 3, 3\]"):
         spiking_reconstruction()(torch.zeros(1, 41, 3, 3))
     with pytest.raises(ValueError, match=r"SpikeDepth got \[1, 40, 3, 3\]"):
         spike_depth()(torch.zeros(1, 40, 3, 3))

@@ -126,6 +126,15 @@ def check_sizes(owner: str, width: float, **counts: int | tuple[int, ...]) -> No
             at_least(owner, name, value, 1)
 
 
+def check_bits(owner: str, bits: Tensor, frames: int) -> None:
+    """``ValueError`` in the name of ``owner`` unless these are so many frames of a camera, ``[B, frames, H, W]``."""
+    if bits.dim() != 4 or bits.shape[1] != frames:
+        raise ValueError(
+            f"{owner} got {list(bits.shape)}, expected bits [B, {frames}, H, W]; cut out the frames around the one to "
+            "tell."
+        )
+
+
 def check_choice(owner: str, name: str, value: str, known: tuple[str, ...]) -> None:
     """``ValueError`` in the name of ``owner`` unless ``value`` is one of those known."""
     if value not in known:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .build import check_sizes, initialise
+from .build import check_bits, check_sizes, initialise
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,7 @@ class FiveConvolutions(nn.Module):
         :param bits: as floats.
         :raises ValueError: for another number of frames.
         """
-        if bits.dim() != 4 or bits.shape[1] != self.config.frames:
-            raise ValueError(
-                f"FiveConvolutions got {tuple(bits.shape)}, expected bits [B, {self.config.frames}, H, W]; cut out the "
-                "frames around the one to show."
-            )
+        check_bits("FiveConvolutions", bits, self.config.frames)
         x = bits
         if self.config.intervals:
             x = torch.cat([bits, interval_rates(bits, self.config.intervals)], 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .build import check_sizes, initialise
+from .build import check_bits, check_sizes, initialise
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,7 @@ class SpikeDepth(nn.Module):
         :raises ValueError: for another number of frames.
         """
         config = self.config
-        if bits.dim() != 4 or bits.shape[1] != config.frames:
-            raise ValueError(
-                f"SpikeDepth got {list(bits.shape)}, expected bits [B, {config.frames}, H, W]; cut out the frames "
-                "around the one to tell."
-            )
+        check_bits("SpikeDepth", bits, config.frames)
         multiple = 1 << len(self.down)
         height, width = bits.shape[2:]
         x = self.stem(F.pad(bits, (0, -width % multiple, 0, -height % multiple), "replicate"))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..layers import SNN, Slices, Spiking
 from ..neurons import LIF
-from .build import check_sizes, initialise
+from .build import check_bits, check_sizes, initialise
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,7 @@ class SpikingReconstruction(nn.Module):
         :param bits: as floats.
         :raises ValueError: for another number of frames.
         """
-        if bits.dim() != 4 or bits.shape[1] != self.config.frames:
-            raise ValueError(
-                f"SpikingReconstruction got {tuple(bits.shape)}, expected bits [B, {self.config.frames}, H, W]; cut "
-                "out the frames around the one to show."
-            )
+        check_bits("SpikingReconstruction", bits, self.config.frames)
         spikes_TBCHW = self.network(Slices(self.config.steps)(bits))
         return self.read(spikes_TBCHW.transpose(0, 1).flatten(1, 2)).squeeze(1) + bits.mean(1)
 
