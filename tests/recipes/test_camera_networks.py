@@ -61,7 +61,7 @@ def test_depth_is_what_motion_says() -> None:
     assert settings.nearest <= depth.min()
     assert depth.max() == depths[-1] == settings.farthest
     flow = scene.flow(20.5, 40.5)
-    assert np.allclose(flow[0] * depth, -20 * settings.focal * settings.speed, rtol=1e-5)
+    assert np.allclose(flow[0] * depth, -20 * settings.focal * settings.speed, rtol=1e-6)
     assert not flow[1].any()
 
 
