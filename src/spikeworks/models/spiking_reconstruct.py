@@ -47,8 +47,7 @@ class SpikingReconstruction(nn.Module):
 
     Each step sees a few frames of the camera as channels. Layers are convolutions and leaky neurons. The last layer's
     spikes of all steps are joined by a convolution of 1×1, and what one of 3×3 makes of that is added to the mean of
-    the bits. Like SSIR (Zhao et al.,
-    IEEE TCSVT 2023) it is a network of spikes over spikes; its shape is ours.
+    the bits. Like SSIR (Zhao et al., IEEE TCSVT 2023) it is a network of spikes over spikes; its shape is ours.
     """
 
     def __init__(self, config: SpikingReconstructionConfig = SpikingReconstructionConfig()) -> None:
